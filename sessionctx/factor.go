@@ -62,10 +62,9 @@ func (f Factor) Class() Class {
 		return Phone
 	case "webauthn_registration", "authenticator_app", "biometric":
 		return Device
-	case "oauth_access_token_exchange":
-		return None
 	default:
-		if after, ok := strings.CutPrefix(m, "oauth_"); ok && after != "" && !strings.HasPrefix(after, "exchange_") {
+		// A session got for somebody's token proves no login of the user.
+		if after, ok := strings.CutPrefix(m, "oauth_"); ok && after != "" && !strings.Contains(after, "exchange") {
 			return Account
 		}
 		if after, ok := strings.CutPrefix(m, "sso_"); ok && after != "" {

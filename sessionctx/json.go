@@ -1,0 +1,54 @@
+package sessionctx
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// MarshalJSON writes the session as one JSON object, with the names Stytch's
+// API uses and beside them source and verified_at. Times are RFC 3339 in UTC
+// and left out where there is none, the B2B ids likewise; lists and custom
+// claims are never null. Factors and custom claims appear as Stytch sent them.
+func (s *Session) MarshalJSON() ([]byte, error) {
+	factors, roles := s.d.Factors, s.d.Roles
+	if factors == nil {
+		factors = []Factor{}
+	}
+	if roles == nil {
+		roles = []string{}
+	}
+	return json.Marshal(struct {
+		ID               string          `json:"session_id"`
+		UserID           string          `json:"user_id"`
+		MemberID         string          `json:"member_id,omitempty"`
+		OrganizationID   string          `json:"organization_id,omitempty"`
+		OrganizationSlug string          `json:"organization_slug,omitempty"`
+		StartedAt        time.Time       `json:"started_at,omitzero"`
+		LastAccessedAt   time.Time       `json:"last_accessed_at,omitzero"`
+		ExpiresAt        time.Time       `json:"expires_at,omitzero"`
+		Attributes       Attributes      `json:"attributes"`
+		Factors          []Factor        `json:"authentication_factors"`
+		Roles            []string        `json:"roles"`
+		CustomClaims     json.RawMessage `json:"custom_claims"`
+		Source           Source          `json:"source"`
+		VerifiedAt       time.Time       `json:"verified_at,omitzero"`
+	}{
+		s.d.ID, s.d.UserID, s.d.MemberID, s.d.OrganizationID, s.d.OrganizationSlug,
+		s.d.StartedAt.UTC(), s.d.LastAccessedAt.UTC(), s.d.ExpiresAt.UTC(),
+		s.d.Attributes, factors, roles, json.RawMessage(s.CustomClaims()),
+		s.d.Source, s.d.VerifiedAt.UTC(),
+	})
+}
+
+// MarshalJSON writes Raw, the object Stytch sent; for a factor built without
+// one, its type, delivery_method and last_authenticated_at.
+func (f Factor) MarshalJSON() ([]byte, error) {
+	if f.Raw != "" {
+		return []byte(f.Raw), nil
+	}
+	return json.Marshal(struct {
+		Type                string    `json:"type"`
+		DeliveryMethod      string    `json:"delivery_method"`
+		LastAuthenticatedAt time.Time `json:"last_authenticated_at,omitzero"`
+	}{f.Type, f.DeliveryMethod, f.LastAuthenticatedAt.UTC()})
+}
