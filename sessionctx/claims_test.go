@@ -129,10 +129,10 @@ func (*text) UnmarshalText([]byte) error { panic("never called for an object") }
 
 type tags struct {
 	Skipped string `json:"-"`
-	Dash    string `json:"-,"`
-	Empty   string `json:"empty,omitempty"`
-	Quoted  int    `json:"quoted,string"`
-	//lint:ignore SA5008 encoding/json falls back to the field's name, and so must Claims
+	//lint:ignore SA5008 this is how encoding/json names a member "-"
+	Dash     string `json:"-,"`
+	Empty    string `json:"empty,omitempty"`
+	Quoted   int    `json:"quoted,string"`
 	Bad      string `json:"a€b"`
 	OnlyOpts string `json:",omitempty"`
 	private  string
