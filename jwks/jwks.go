@@ -1,80 +1,108 @@
 // Package jwks verifies Stytch session JWTs locally, against the project's
-// cached key set.
+// cached key set. It is what package middleware stands on, and is usable by
+// itself where there is no HTTP request: in workers, queues and sockets.
+//
+// A token is accepted only if all of this holds: it has the one canonical
+// spelling of RFC 7515; its header asks for RS256 and names a key of the
+// project; the signature verifies; issuer and audience are the project's; it
+// carries a session claim, which M2M, Connected-App and ID tokens do not; and
+// now is inside its time window. Nothing of the payload is looked at before
+// the signature has been verified, and nothing in a token or key set makes the
+// package fetch anything.
 package jwks
 
 import (
 	"context"
-	"errors"
-	"log/slog"
-	"net/http"
 	"time"
 
+	"github.com/stytchware/stytchware/internal/baseurl"
 	"github.com/stytchware/stytchware/sessionctx"
 )
 
-// Exactly one of these describes why Verify refused a token, under errors.Is.
-var (
-	// ErrInvalid: never acceptable: malformed, badly signed, of another
-	// project, or not a session token.
-	ErrInvalid = errors.New("jwks: token is not valid")
-	// ErrStale: well signed, ours, well formed, but outside its time window or
-	// older than MaxTokenAge. The error is a *StaleError.
-	ErrStale = errors.New("jwks: token is stale")
-	// ErrKeyUnknown: the key set was refreshed after Verify began (or a running
-	// refresh was joined) and still has no such key.
-	ErrKeyUnknown = errors.New("jwks: token was signed with an unknown key")
-	// ErrUnavailable: the key is not known and the key set could not be
-	// refreshed now. The error is an *UnavailableError.
-	ErrUnavailable = errors.New("jwks: key set is not available")
-)
-
-// StaleError is a well-signed token outside its time. errors.Is(err, ErrStale).
-type StaleError struct {
-	Session  *sessionctx.Session // what the token says; not to be trusted as current
-	IssuedAt time.Time
-	Ahead    bool // the token is from a clock further ahead than the skew (iat or nbf)
+// Verifier verifies session JWTs. Every method may be called concurrently.
+// The zero Verifier verifies nothing: it has no keys.
+type Verifier struct {
+	keys   *keyring
+	tokens *cache
+	rules  rules
 }
 
-func (e *StaleError) Error() string        { return ErrStale.Error() }
-func (e *StaleError) Is(target error) bool { return target == ErrStale }
-
-// UnavailableError says when a further attempt makes sense. errors.Is(err, ErrUnavailable).
-type UnavailableError struct{ RetryAfter time.Duration }
-
-func (e *UnavailableError) Error() string        { return ErrUnavailable.Error() }
-func (e *UnavailableError) Is(target error) bool { return target == ErrUnavailable }
-
-// Config configures a Verifier. Zero fields mean the default stated.
-type Config struct {
-	_ [0]func()
-
-	ProjectID string // required: project-test-… or project-live-…
-	// BaseURL is the custom domain or another API host: https only, except
-	// http on a loopback address; a trailing slash is trimmed. Default
-	// https://test.stytch.com, or https://api.stytch.com for project-live-….
-	BaseURL string
-	// HTTPClient fetches the key set; it is copied, and the copy follows no
-	// redirects. Default: a client of its own with time-outs.
-	HTTPClient *http.Client
-	Logger     *slog.Logger // default slog.Default()
-
-	MaxTokenAge     time.Duration // oldest iat accepted; default 5 min
-	Skew            time.Duration // allowed for iat and nbf ahead of our clock, never for exp; default 30 s
-	RefreshInterval time.Duration // background refresh; default 15 min (with jitter)
-	Cooldown        time.Duration // least time between two fetches for unknown keys; default 10 s
-	CacheSize       int           // verified tokens kept; default 10,000
+// New returns a Verifier for cfg's project. It makes no network call: the
+// first key fetch runs in the background, and tokens that come before it has
+// ended wait for it. The error joins one error per mistake in cfg.
+// The caller calls [Verifier.Close] when done.
+func New(cfg Config) (*Verifier, error) {
+	base, err := cfg.complete()
+	if err != nil {
+		return nil, err
+	}
+	v := &Verifier{
+		tokens: newCache(cfg.CacheSize),
+		rules: rules{
+			project: cfg.ProjectID,
+			issuer:  "stytch.com/" + cfg.ProjectID,
+			maxAge:  cfg.MaxTokenAge,
+			skew:    cfg.Skew,
+		},
+	}
+	if host, _ := baseurl.Resolve(cfg.ProjectID, ""); base != host {
+		v.rules.customIssuer = base
+	}
+	v.keys = newKeyring(cfg, base, v.tokens.sweep)
+	return v, nil
 }
 
-// Verifier verifies session JWTs. Safe for concurrent use.
-type Verifier struct{}
-
-// New starts a Verifier; the first key fetch runs in the background.
-func New(cfg Config) (*Verifier, error) { panic("x") }
-
-// Verify verifies one session JWT.
+// Verify verifies one session JWT and returns the session it tells of, with
+// Source Local and VerifiedAt the time at which its signature was verified.
+// Calls for one token may return the same Session.
+//
+// The error is exactly one of [ErrInvalid], [ErrStale], [ErrKeyUnknown] and
+// [ErrUnavailable]. Only a token whose key is not known can wait: for the
+// running or the next key fetch, at most 3 s, or until ctx is done, which is
+// an *[UnavailableError] that wraps ctx's error.
 func (v *Verifier) Verify(ctx context.Context, token string) (*sessionctx.Session, error) {
-	panic("x")
+	if v == nil || v.tokens == nil {
+		return nil, &UnavailableError{RetryAfter: time.Second}
+	}
+	if len(token) > maxToken {
+		return nil, errTooLong
+	}
+	now := time.Now().UnixNano()
+	e := v.tokens.get(token)
+	if e == nil || !e.key.good(now) {
+		var err error
+		if e, err = v.verify(ctx, token); err != nil {
+			return nil, err
+		}
+		now = e.session.VerifiedAt().UnixNano()
+		v.tokens.put(e, now)
+	}
+	return e.at(now)
 }
 
-// Close ends every goroutine of v.
-func (v *Verifier) Close() error { panic("x") }
+// Close ends every goroutine of v and waits for them. Tokens whose key is
+// known keep verifying; others are ErrUnavailable at once. Always nil.
+func (v *Verifier) Close() error {
+	if v != nil && v.keys != nil {
+		v.keys.close()
+	}
+	return nil
+}
+
+// Stats is the state of a Verifier at one moment.
+type Stats struct {
+	Keys      int       // usable keys
+	FetchedAt time.Time // start of the last successful key fetch; zero for none
+	Failures  int       // key fetches that failed since then
+	Tokens    int       // verified tokens kept
+}
+
+// Stats returns the state of v, for metrics and health checks.
+func (v *Verifier) Stats() Stats {
+	if v == nil || v.keys == nil {
+		return Stats{}
+	}
+	s := v.keys.stats()
+	s.Tokens = v.tokens.len()
+	return s
+}

@@ -1,0 +1,174 @@
+package jwks
+
+import (
+	"context"
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+
+	"github.com/stytchware/stytchware/internal/exactjson"
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+const (
+	maxToken = 16 << 10
+	maxKID   = 256
+)
+
+// verify does everything but the look at the clock. The result is a token
+// that is well signed, ours and well formed.
+func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
+	header, payload, signature, ok := split(token)
+	if !ok {
+		return nil, errSpelling
+	}
+	now := time.Now().UnixNano()
+	set := v.keys.current()
+	k := set.byHeader(header, now)
+	if k == nil {
+		kid, err := readHeader(header)
+		if err != nil {
+			return nil, err
+		}
+		if k = set.byKID(kid, now); k == nil {
+			if set, k, err = v.keys.await(ctx, kid, set); err != nil {
+				return nil, err
+			}
+		}
+	}
+
+	// golang-jwt's Parser would decode the payload before it verifies the
+	// signature; so only its signing method is used.
+	if len(signature) != base64.RawURLEncoding.EncodedLen(k.size) {
+		return nil, errSignature
+	}
+	sig, err := strict.DecodeString(signature)
+	if err != nil {
+		return nil, errSpelling
+	}
+	public, err := set.lookup.Keyfunc(k.asked)
+	if err != nil {
+		return nil, errSignature
+	}
+	if jwt.SigningMethodRS256.Verify(token[:len(header)+1+len(payload)], sig, public) != nil {
+		return nil, errSignature
+	}
+	k.remember(header)
+
+	text, err := strict.DecodeString(payload)
+	if err != nil {
+		return nil, errSpelling
+	}
+	c, err := v.rules.read(string(text))
+	if err != nil {
+		return nil, err
+	}
+	c.data.Source, c.data.VerifiedAt = sessionctx.Local, time.Now().UTC().Round(0)
+	e := &entry{
+		// The caller's string may be a slice of a larger one.
+		token:    strings.Clone(token),
+		session:  sessionctx.New(c.data),
+		key:      k,
+		issuedAt: c.issuedAt,
+	}
+	e.from, e.until = v.rules.window(c)
+	return e, nil
+}
+
+// strict leaves one spelling, once split has refused line breaks, which
+// encoding/base64 always ignores.
+var strict = base64.RawURLEncoding.Strict()
+
+// split cuts a token in its three segments, each not empty and canonical
+// base64url without padding (RFC 7515 section 2).
+func split(token string) (header, payload, signature string, ok bool) {
+	i := strings.IndexByte(token, '.')
+	if i < 0 {
+		return "", "", "", false
+	}
+	header, rest := token[:i], token[i+1:]
+	j := strings.IndexByte(rest, '.')
+	if j < 0 {
+		return "", "", "", false
+	}
+	payload, signature = rest[:j], rest[j+1:]
+	return header, payload, signature, canonical(header) && canonical(signature) && canonical(payload)
+}
+
+// canonical tells whether s is not empty and base64url in the one spelling
+// that encoding its bytes gives.
+func canonical(s string) bool {
+	if s == "" {
+		return false
+	}
+	var all byte
+	for i := range len(s) {
+		all |= sextet[s[i]]
+	}
+	if all > 63 {
+		return false
+	}
+	last := sextet[s[len(s)-1]]
+	switch len(s) % 4 {
+	case 1:
+		return false
+	case 2:
+		return last&0b1111 == 0
+	case 3:
+		return last&0b11 == 0
+	}
+	return true
+}
+
+// sextet is what each letter of the base64url alphabet stands for; 64 for all
+// others.
+var sextet = func() (t [256]byte) {
+	for i := range t {
+		t[i] = 64
+	}
+	for i, c := range []byte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_") {
+		t[c] = byte(i)
+	}
+	return t
+}()
+
+// readHeader returns the kid of a header that asks for nothing but RS256. Of
+// the other members those that change how a token is to be read, or name a
+// key source, are refused, and the rest are ignored (RFC 7515 section 4.1).
+func readHeader(segment string) (kid string, err error) {
+	text, err := strict.DecodeString(segment)
+	if err != nil {
+		return "", errSpelling
+	}
+	r := exactjson.New(string(text))
+	var alg string
+	typ := "JWT"
+	extended := false
+	for name := range r.Members {
+		switch name {
+		case "alg":
+			alg = r.String()
+		case "kid":
+			kid = r.String()
+		case "typ":
+			typ = r.String()
+		case "crit", "cty", "b64", "zip", "enc", "jku", "x5u", "jwk", "x5c":
+			extended = true
+		}
+	}
+	switch {
+	case r.End() != nil:
+		return "", errHeader
+	case alg != "RS256":
+		return "", errAlgorithm
+	case typ != "JWT":
+		return "", errType
+	case extended:
+		return "", errExtension
+	case kid == "" || len(kid) > maxKID:
+		return "", errKID
+	}
+	return kid, nil
+}
