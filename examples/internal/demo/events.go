@@ -1,0 +1,75 @@
+package demo
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+const (
+	heartbeat = 15 * time.Second
+	// writeTime is how long a reader that does not read may hold a stream.
+	writeTime = 10 * time.Second
+)
+
+// events streams the session until it expires, is revoked on this process,
+// the client leaves, or the server shuts down.
+func (a *app) events(w http.ResponseWriter, r *http.Request) {
+	s, ok := sessionctx.From(r.Context())
+	if !ok {
+		problem(w, http.StatusInternalServerError, "")
+		return
+	}
+	data, err := json.Marshal(bodyOf(s))
+	if err != nil {
+		problem(w, http.StatusInternalServerError, "")
+		return
+	}
+	ctx, cancel := a.auth.Follow(r.Context())
+	defer cancel()
+
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("X-Accel-Buffering", "no") // nginx would hold events back
+	if r.Method == http.MethodHead {
+		return
+	}
+
+	// The server's deadlines are for requests that end. An error here means
+	// there is none to clear.
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Time{})
+	send := func(format string, args ...any) bool {
+		_ = rc.SetWriteDeadline(time.Now().Add(writeTime))
+		if _, err := fmt.Fprintf(w, format, args...); err != nil {
+			return false
+		}
+		if err := rc.Flush(); err != nil {
+			return false
+		}
+		_ = rc.SetWriteDeadline(time.Time{})
+		return true
+	}
+	if !send("event: session\ndata: %s\n\n", data) {
+		return
+	}
+	beat := time.NewTicker(heartbeat)
+	defer beat.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.closing:
+			return
+		case <-beat.C:
+			if !send(": still there\n\n") {
+				return
+			}
+		}
+	}
+}

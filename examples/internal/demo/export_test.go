@@ -1,0 +1,18 @@
+package demo
+
+// Environment and ReadEnvironment are tested by themselves: a Site hides what
+// was read behind the Stytch project in memory.
+type Environment = environment
+
+var ReadEnvironment = readEnvironment
+
+func (e environment) Values() (addr, projectID, secret, baseURL string) {
+	return e.addr, e.projectID, e.secret, e.baseURL
+}
+
+var (
+	ParseObject = parseObject
+	Text        = text
+	Minutes     = minutes
+	Lines       = lines
+)
