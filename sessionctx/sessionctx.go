@@ -41,6 +41,7 @@ func (s Source) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // Attributes are the IP address and user agent Stytch recorded for the
 // session. Either may be empty.
 type Attributes struct {
+	// IPAddress and UserAgent are as Stytch sent them, not validated.
 	IPAddress string `json:"ip_address"`
 	UserAgent string `json:"user_agent"`
 }
@@ -56,16 +57,16 @@ type Data struct {
 	OrganizationID   string
 	OrganizationSlug string
 
-	StartedAt      time.Time
-	LastAccessedAt time.Time
+	StartedAt      time.Time // when the session began
+	LastAccessedAt time.Time // when Stytch last saw it
 	ExpiresAt      time.Time // of the session, not of a JWT
 
-	Attributes   Attributes
-	Factors      []Factor
-	Roles        []string
-	CustomClaims string // a JSON object as Stytch sent it; "" for none
+	Attributes   Attributes // what Stytch recorded of the client
+	Factors      []Factor   // in the order Stytch gave them
+	Roles        []string   // RBAC roles
+	CustomClaims string     // a JSON object as Stytch sent it; "" for none
 
-	Source     Source
+	Source     Source    // who decided that the session is valid
 	VerifiedAt time.Time // when the signature was verified or Stytch answered
 }
 
