@@ -1,0 +1,317 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/stytchware/stytchware/internal/stytchapi"
+	"github.com/stytchware/stytchware/internal/ttlmap"
+	"github.com/stytchware/stytchware/jwks"
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+// answer is what Stytch said about one credential, after it made sense. It
+// is shared between requests and never changed.
+type answer struct {
+	session *sessionctx.Session // Source Remote; nil: the session is over
+	cached  *sessionctx.Session // the same with Source Local, for those who find it later
+	tokens  Tokens              // the JWT was verified, or is ""
+
+	began   time.Time // when the call began
+	recheck bool      // asked for by a guard: serves further re-checks
+}
+
+// gone tells whether the answer is that the session is over.
+func (s *answer) gone() bool { return s.session == nil }
+
+// inquiries shares the calls to Stytch between requests: one at a time per
+// credential, under a context of its own, and what came out of it.
+type inquiries struct {
+	api      *stytchapi.Client
+	verifier *jwks.Verifier
+	log      *loud
+
+	negativeTTL time.Duration
+
+	ctx     context.Context // ends with Close
+	stop    context.CancelFunc
+	running sync.WaitGroup
+
+	// results outlive their usefulness as answers, so that a token once seen
+	// stays known.
+	results *ttlmap.Map[credential, *answer]
+
+	mu      sync.Mutex
+	closed  bool
+	flights map[credential]*flight
+	budget  bucket
+	later   int // revocations that wait for Stytch
+}
+
+type flight struct {
+	began    time.Time
+	duration time.Duration
+	recheck  bool // guarded by inquiries.mu
+	done     chan struct{}
+	answer   *answer // set before done is closed
+	err      *denial
+}
+
+// wants says which answer a caller takes.
+type wants struct {
+	since    time.Time          // a call that began before this will not do; zero: any
+	finished func(*answer) bool // whether a finished answer will do; nil: only that the session is over
+	recheck  bool               // the answer is for a guard
+	budgeted bool               // the token was never seen: draw on the budget
+	duration time.Duration      // to extend the session by; 0: not
+}
+
+func (w wants) takes(s *answer) bool {
+	return s != nil && (s.gone() || w.finished != nil && w.finished(s))
+}
+
+func (w wants) joins(f *flight) bool {
+	return !f.began.Before(w.since) && f.duration == w.duration
+}
+
+// kept returns the finished answer about c, if there is one.
+func (q *inquiries) kept(c credential) *answer {
+	s, _ := q.results.Get(c)
+	return s
+}
+
+// ask returns Stytch's answer about c: a finished one that will do, that of a
+// call under way, or that of a new call; called tells it was not a finished
+// one.
+func (q *inquiries) ask(ctx context.Context, c credential, w wants) (s *answer, called bool, d *denial) {
+	for {
+		f, s, d := q.join(c, w)
+		if s != nil || d != nil {
+			return s, false, d
+		}
+		select {
+		case <-f.done:
+		case <-ctx.Done():
+			return nil, true, denyLeft
+		}
+		// A call that will not do is waited for, not doubled: one call per
+		// credential at a time.
+		if w.joins(f) {
+			return f.answer, true, f.err
+		}
+	}
+}
+
+// join finds a finished answer or a flight, or starts one.
+func (q *inquiries) join(c credential, w wants) (*flight, *answer, *denial) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed {
+		return nil, nil, denyClosed
+	}
+	if f := q.flights[c]; f != nil {
+		if w.joins(f) {
+			f.recheck = f.recheck || w.recheck
+		}
+		return f, nil, nil
+	}
+	// Looked at under the lock: a flight may just have landed.
+	if s := q.kept(c); w.takes(s) {
+		return nil, s, nil
+	}
+	if w.budgeted && !q.budget.take(time.Now()) {
+		return nil, nil, denyBudget
+	}
+	c.value = strings.Clone(c.value) // it may be part of a large header
+	f := &flight{began: time.Now(), duration: w.duration, recheck: w.recheck, done: make(chan struct{})}
+	q.flights[c] = f
+	q.running.Go(func() { q.fly(c, f) })
+	return f, nil, nil
+}
+
+// fly makes the call for all who wait. Nothing of one caller is in it.
+func (q *inquiries) fly(c credential, f *flight) {
+	ctx, cancel := context.WithTimeout(q.ctx, flightDeadline)
+	defer cancel()
+	var s *answer
+	d := denyPanicked
+	defer func() {
+		if p := recover(); p != nil {
+			s, d = nil, denyPanicked
+			q.log.panicked("authenticate", p)
+		}
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		if s != nil {
+			// A revocation here while the call was under way outweighs it.
+			if old := q.kept(c); old != nil && old.gone() && !old.began.Before(f.began) {
+				s = old
+			} else {
+				s.began, s.recheck = f.began, f.recheck
+				q.keep(c, s)
+			}
+		}
+		f.answer, f.err = s, d
+		delete(q.flights, c)
+		close(f.done)
+	}()
+	s, d = q.call(ctx, c, f.duration)
+}
+
+// flightDeadline is the API's 3 s and a wait for the key set.
+const flightDeadline = 6 * time.Second
+
+// call asks Stytch and makes sure that the answer makes sense in itself.
+func (q *inquiries) call(ctx context.Context, c credential, duration time.Duration) (*answer, *denial) {
+	var cred stytchapi.Credential
+	if c.kind == opaque {
+		cred.SessionToken = c.value
+	} else {
+		cred.SessionJWT = c.value
+	}
+	got, err := q.api.Authenticate(ctx, cred, duration)
+	if err != nil {
+		return q.failed(err)
+	}
+	s := &answer{
+		session: got.Session,
+		cached:  got.Session.As(sessionctx.Local, got.Session.VerifiedAt()),
+		tokens:  Tokens{SessionToken: got.SessionToken, SessionJWT: got.SessionJWT},
+	}
+	if got.SessionJWT == "" {
+		return s, nil
+	}
+	// The JWT goes into a cookie and will be believed: it must be the
+	// session's.
+	in, err := q.verifier.Verify(ctx, got.SessionJWT)
+	var stale *jwks.StaleError
+	switch {
+	case err == nil:
+	case errors.As(err, &stale):
+		in = stale.Session
+	case errors.Is(err, jwks.ErrInvalid):
+		q.log.nonsense("the session_jwt in Stytch's answer is not valid")
+		return nil, denyNonsense
+	default: // its key is not known yet: the session stands without it
+		s.tokens.SessionJWT = ""
+		return s, nil
+	}
+	if in.UserID() != got.Session.UserID() || in.ID() != got.Session.ID() {
+		q.log.nonsense("the session_jwt in Stytch's answer is of another session")
+		return nil, denyNonsense
+	}
+	return s, nil
+}
+
+func (q *inquiries) failed(err error) (*answer, *denial) {
+	var e *stytchapi.Error
+	if !errors.As(err, &e) {
+		return nil, unavailable("the call to Stytch failed", time.Second)
+	}
+	switch e.Class {
+	case stytchapi.Gone:
+		return &answer{}, nil
+	case stytchapi.Setup:
+		return nil, unavailable("Stytch refused our call", e.RetryAfter)
+	}
+	return nil, unavailable("Stytch could not be asked", e.RetryAfter)
+}
+
+// keep keeps an answer: that a session is over for the negative TTL, a good
+// one for as long as the token should stay known.
+func (q *inquiries) keep(c credential, s *answer) {
+	now := time.Now()
+	if s.gone() {
+		q.results.Put(c, s, now.Add(q.negativeTTL))
+		return
+	}
+	end := s.session.ExpiresAt()
+	if most := now.Add(known); end.After(most) {
+		end = most
+	}
+	q.results.Put(c, s, end)
+}
+
+// known is how long a session token that Stytch confirmed counts as seen.
+const known = time.Hour
+
+// revoked makes c count as gone until end.
+func (q *inquiries) revoked(c credential, end time.Time) {
+	c.value = strings.Clone(c.value)
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.results.Put(c, &answer{began: time.Now()}, end)
+}
+
+// revokeLater tries again and again to revoke what could not be revoked now,
+// for some minutes, until Stytch answers or Close. A log-out during an outage
+// would otherwise leave a live session. Beyond a number of them it gives up:
+// the caller was told.
+func (q *inquiries) revokeLater(c stytchapi.Credential) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.later >= maxLater {
+		return
+	}
+	q.later++
+	q.running.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				q.log.panicked("revoke", p)
+			}
+			q.mu.Lock()
+			q.later--
+			q.mu.Unlock()
+		}()
+		for wait := 2 * time.Second; wait <= laterMost; wait *= 2 {
+			select {
+			case <-q.ctx.Done():
+				return
+			case <-time.After(wait):
+			}
+			var e *stytchapi.Error
+			if err := q.api.Revoke(q.ctx, c); err == nil || errors.As(err, &e) && e.Class != stytchapi.Now {
+				return
+			}
+		}
+	})
+}
+
+const (
+	maxLater  = 256             // log-outs waiting for Stytch
+	laterMost = 4 * time.Minute // the last pause between two attempts: 8 minutes in all
+)
+
+// close ends every flight and waits for it.
+func (q *inquiries) close() {
+	q.mu.Lock()
+	q.closed = true
+	q.mu.Unlock()
+	q.stop()
+	q.running.Wait()
+}
+
+// bucket is a token bucket. Its owner locks.
+type bucket struct {
+	rate  float64 // a second
+	burst float64
+	level float64
+	at    time.Time
+}
+
+func (b *bucket) take(now time.Time) bool {
+	if !b.at.IsZero() {
+		b.level = min(b.burst, b.level+b.rate*max(0, now.Sub(b.at).Seconds()))
+	} else {
+		b.level = b.burst
+	}
+	b.at = now
+	if b.level < 1 {
+		return false
+	}
+	b.level--
+	return true
+}

@@ -1,0 +1,178 @@
+// Package middleware authenticates the Stytch session of each HTTP request.
+//
+// Build one [Authenticator] with [New], wrap the handler with
+// [Authenticator.Load], guard routes with [Authenticator.RequireSession],
+// [Authenticator.RequireMFA] or [Authenticator.Require], and read the session
+// with sessionctx.From. A session JWT is verified in this process against the
+// project's cached keys; Stytch is asked only when the JWT is stale, when only
+// a session token came, or before a guard refuses. When Stytch cannot be
+// asked the answer is 503 and nobody is logged out.
+package middleware
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/stytchware/stytchware/internal/stytchapi"
+	"github.com/stytchware/stytchware/internal/ttlmap"
+	"github.com/stytchware/stytchware/jwks"
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+// Authenticator authenticates requests of one Stytch project. Make it with
+// [New]; the zero Authenticator denies everything. All methods may be called
+// concurrently; two Authenticators share nothing.
+type Authenticator struct {
+	verifier    *jwks.Verifier
+	stytch      *inquiries
+	cookies     cookieJar
+	crossOrigin *http.CrossOriginProtection
+	log         *loud
+	follow      *followers
+
+	// revocations are the ids of sessions that ended, each kept until no JWT
+	// of the session could pass any more.
+	revocations *ttlmap.Map[string, struct{}]
+
+	project                string
+	tokenHeader, jwtHeader string
+	varyOn                 []string
+	sessionDuration        time.Duration
+	maxTokenAge            time.Duration
+	opaqueTTL              time.Duration
+	loginURL, stepUpURL    string
+	errorHandler           func(http.ResponseWriter, *http.Request, error)
+	countRecoveryCodes     bool
+	countCryptoWallets     bool
+}
+
+// New checks cfg as a whole and returns an Authenticator. It makes no network
+// call and does not fail because of the network: the key set is fetched in the
+// background. The error joins one *ConfigError for each mistake. Call Close
+// when done.
+func New(cfg Config) (*Authenticator, error) {
+	f, err := cfg.freeze()
+	if err != nil {
+		return nil, err
+	}
+	verifier, err := jwks.New(jwks.Config{
+		ProjectID: f.ProjectID, BaseURL: f.BaseURL, HTTPClient: f.HTTPClient, Logger: f.Logger,
+		MaxTokenAge: f.MaxTokenAge, Cooldown: f.KeyCooldown, CacheSize: f.CacheSize,
+	})
+	if err != nil {
+		return nil, err
+	}
+	log := &loud{to: f.Logger}
+	a := &Authenticator{
+		verifier:           verifier,
+		cookies:            f.jar,
+		crossOrigin:        f.crossOrigin,
+		log:                log,
+		follow:             &followers{},
+		revocations:        ttlmap.New[string, struct{}](maxRevocations),
+		project:            f.ProjectID,
+		tokenHeader:        f.TokenHeader,
+		jwtHeader:          f.JWTHeader,
+		sessionDuration:    f.SessionDuration,
+		maxTokenAge:        f.MaxTokenAge,
+		opaqueTTL:          f.OpaqueTTL,
+		loginURL:           f.LoginURL,
+		stepUpURL:          f.StepUpURL,
+		errorHandler:       f.ErrorHandler,
+		countRecoveryCodes: f.DangerouslyCountRecoveryCodes,
+		countCryptoWallets: f.DangerouslyCountCryptoWallets,
+	}
+	on := "Authorization, Cookie"
+	for _, h := range []string{f.TokenHeader, f.JWTHeader} {
+		if h != "" {
+			on += ", " + h
+		}
+	}
+	a.varyOn = []string{on}
+	a.stytch = &inquiries{
+		api: stytchapi.New(stytchapi.Config{
+			ProjectID: f.ProjectID, Secret: f.Secret, BaseURL: f.base,
+			HTTPClient: f.HTTPClient, Logger: f.Logger, MaxInFlight: f.MaxInFlight,
+		}),
+		verifier:    verifier,
+		log:         log,
+		negativeTTL: f.NegativeTTL,
+		results:     ttlmap.New[credential, *answer](f.CacheSize),
+		flights:     make(map[credential]*flight),
+		budget:      bucket{rate: float64(f.OpaqueRate), burst: float64(f.OpaqueBurst)},
+	}
+	a.stytch.ctx, a.stytch.stop = context.WithCancel(context.Background())
+	return a, nil
+}
+
+// Close ends the background work and waits for it. Requests after it are
+// still decided where that needs no call to Stytch; the rest get 503. It may
+// be called more than once; the error is always nil.
+func (a *Authenticator) Close() error {
+	if a.zero() {
+		return nil
+	}
+	a.stytch.close()
+	a.follow.close()
+	return a.verifier.Close()
+}
+
+func (a *Authenticator) zero() bool { return a == nil || a.verifier == nil }
+
+const (
+	maxRevocations = 100_000
+	// skew is jwks.Config.Skew's default: how far ahead of our clock a JWT may
+	// have been issued.
+	skew = 30 * time.Second
+	// failedRevocationTTL is how long a session that could not be revoked at
+	// Stytch stays refused here.
+	failedRevocationTTL = time.Hour
+)
+
+// markRevoked refuses the session from now on, until no JWT of it could pass.
+func (a *Authenticator) markRevoked(id string) { a.markRevokedFor(id, a.maxTokenAge+skew) }
+
+func (a *Authenticator) markRevokedFor(id string, d time.Duration) {
+	a.revocations.Put(id, struct{}{}, time.Now().Add(d))
+	a.follow.revoked(id)
+}
+
+func (a *Authenticator) isRevoked(s *sessionctx.Session) bool {
+	_, ok := a.revocations.Get(s.ID())
+	return ok
+}
+
+// crossSite tells whether r could change something and comes from another
+// site.
+func (a *Authenticator) crossSite(r *http.Request) bool { return a.crossOrigin.Check(r) != nil }
+
+// vary says that the response depends on what carries credentials. The slice
+// is shared and has no room, so that appending to it copies.
+func (a *Authenticator) vary(h http.Header) {
+	if v := h["Vary"]; len(v) > 0 {
+		h["Vary"] = append(v[:len(v):len(v)], a.varyOn[0])
+		return
+	}
+	h["Vary"] = a.varyOn[:1:1]
+}
+
+// String names the project. An Authenticator prints without its secrets.
+func (a *Authenticator) String() string {
+	if a.zero() {
+		return "middleware.Authenticator(zero)"
+	}
+	return "middleware.Authenticator(" + a.project + ")"
+}
+
+// GoString is String.
+func (a *Authenticator) GoString() string { return a.String() }
+
+// Format prints String whatever the verb.
+func (a *Authenticator) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, a.String()) }
+
+// LogValue is String.
+func (a *Authenticator) LogValue() slog.Value { return slog.StringValue(a.String()) }

@@ -1,0 +1,285 @@
+package middleware
+
+import (
+	"iter"
+	"net/http"
+	"net/textproto"
+	"slices"
+	"strings"
+)
+
+// carrier is what of a request carries the credentials; exactly one does.
+type carrier uint8
+
+const (
+	byNothing carrier = iota
+	byBearer
+	byHeaders
+	byCookies
+)
+
+func (c carrier) String() string {
+	return [...]string{"none", "bearer", "headers", "cookies"}[c]
+}
+
+// credentials are what a request carries, in the form in which they came past
+// the syntax checks; nothing of them is trusted yet.
+type credentials struct {
+	token, jwt string
+	carrier    carrier
+	reseal     bool // a cookie was sealed with an old key
+}
+
+// sent returns the credential that Stytch is asked with: the session token
+// if it came along, since it outlives every JWT.
+func (c credentials) sent() credential {
+	if c.token != "" {
+		return credential{opaque, c.token}
+	}
+	return credential{jwt, c.jwt}
+}
+
+type credentialKind uint8
+
+const (
+	opaque credentialKind = iota + 1
+	jwt
+)
+
+// credential is one of them, comparable as a whole.
+type credential struct {
+	kind  credentialKind
+	value string
+}
+
+const (
+	maxJWT    = 16 << 10
+	maxOpaque = 512
+)
+
+// isOpaque tells whether s can be a session token: 1 to 512 characters of
+// [A-Za-z0-9_-].
+func isOpaque(s string) bool {
+	if len(s) == 0 || len(s) > maxOpaque {
+		return false
+	}
+	for i := range len(s) {
+		if !base64url(s[i]) {
+			return false
+		}
+	}
+	return true
+}
+
+// isJWT tells whether s can be a JWT: two dots between base64url segments. It
+// says nothing about what they hold.
+func isJWT(s string) bool {
+	if len(s) > maxJWT {
+		return false
+	}
+	dots, last := 0, -1
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c == '.':
+			if last == i-1 {
+				return false
+			}
+			dots, last = dots+1, i
+		case !base64url(c):
+			return false
+		}
+	}
+	return dots == 2 && last != len(s)-1
+}
+
+func base64url(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+}
+
+// absent tells whether a value stands for none: the web SDK writes the
+// literals when it has no JWT.
+func absent(s string) bool { return s == "" || s == "undefined" || s == "null" }
+
+// read returns the credentials of r, or why there are none that can be used.
+// An Authorization header of scheme Bearer rules out everything else, even if
+// it is bad; then the configured headers do; then come the cookies.
+func (a *Authenticator) read(r *http.Request) (credentials, *denial) {
+	if lines := r.Header["Authorization"]; len(lines) > 0 {
+		if len(lines) > 1 {
+			return credentials{carrier: byBearer}, denyTwoHeaders
+		}
+		if value, ok := bearer(lines[0]); ok {
+			c := credentials{carrier: byBearer}
+			switch {
+			case absent(value): // a front end's bug, not a token
+				return c, denyMalformed
+			case isJWT(value):
+				c.jwt = value
+			case isOpaque(value):
+				c.token = value
+			default:
+				return c, denyMalformed
+			}
+			return c, nil
+		}
+	}
+	if a.tokenHeader != "" || a.jwtHeader != "" {
+		if c, d := a.readHeaders(r.Header); c.carrier != byNothing {
+			return c, d
+		}
+	}
+	return a.readCookies(r.Header["Cookie"])
+}
+
+// bearer returns the credential of an Authorization header of scheme Bearer
+// (RFC 6750, scheme names in any case), and whether it is of that scheme.
+func bearer(h string) (string, bool) {
+	const scheme = "bearer"
+	h = textproto.TrimString(h)
+	if len(h) < len(scheme) || !strings.EqualFold(h[:len(scheme)], scheme) {
+		return "", false
+	}
+	rest := h[len(scheme):]
+	if rest != "" && rest[0] != ' ' && rest[0] != '\t' {
+		return "", false // a longer scheme name
+	}
+	return strings.TrimLeft(rest, " "), true
+}
+
+func (a *Authenticator) readHeaders(h http.Header) (c credentials, d *denial) {
+	take := func(name string, ok func(string) bool) string {
+		if name == "" || d != nil {
+			return ""
+		}
+		lines := h[name]
+		if len(lines) > 1 {
+			c.carrier, d = byHeaders, denyTwoHeaders
+			return ""
+		}
+		if len(lines) == 0 || absent(lines[0]) {
+			return ""
+		}
+		c.carrier = byHeaders
+		if v := textproto.TrimString(lines[0]); ok(v) {
+			return v
+		}
+		return ""
+	}
+	c.token = take(a.tokenHeader, isOpaque)
+	c.jwt = take(a.jwtHeader, isJWT)
+	if d == nil && c.carrier != byNothing && c.token == "" && c.jwt == "" {
+		d = denyMalformed
+	}
+	return c, d
+}
+
+// readCookies finds our two cookies as net/http's own parser does, but looks
+// at every cookie of a name: two different values make the name unusable.
+func (a *Authenticator) readCookies(lines []string) (credentials, *denial) {
+	var token, jwt string
+	ambiguous := false
+	for name, value := range sessionCookies(lines, a.cookies.tokenName, a.cookies.jwtName) {
+		slot := &token
+		if name == a.cookies.jwtName {
+			slot = &jwt
+		}
+		ambiguous = ambiguous || *slot != "" && *slot != value
+		*slot = value
+	}
+	if ambiguous {
+		return credentials{carrier: byCookies}, denyAmbiguous
+	}
+	return a.fromCookies(token, jwt)
+}
+
+// everyCookie returns what each of the cookies of r carries by itself, for a
+// log-out where they contradict each other.
+func (a *Authenticator) everyCookie(r *http.Request) (all []credentials) {
+	const most = 8 // more contradictions than that are an attack, not a mishap
+	for name, value := range sessionCookies(r.Header["Cookie"], a.cookies.tokenName, a.cookies.jwtName) {
+		var token, jwt string
+		if name == a.cookies.tokenName {
+			token = value
+		} else {
+			jwt = value
+		}
+		if c, d := a.fromCookies(token, jwt); d == nil && !slices.Contains(all, c) && len(all) < most {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
+// sessionCookies ranges over the cookies of the two names, as net/http's own
+// parser finds them, that hold a value.
+func sessionCookies(lines []string, tokenName, jwtName string) iter.Seq2[string, string] {
+	return func(yield func(name, value string) bool) {
+		for _, line := range lines {
+			for len(line) > 0 {
+				var part string
+				part, line, _ = strings.Cut(line, ";")
+				name, value, _ := strings.Cut(textproto.TrimString(part), "=")
+				name = textproto.TrimString(name)
+				if name != tokenName && name != jwtName {
+					continue
+				}
+				value, ok := cookieValue(value)
+				if ok && !absent(value) && !yield(name, value) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// fromCookies checks the values of the two cookies, "" for none.
+func (a *Authenticator) fromCookies(token, jwt string) (credentials, *denial) {
+	if token == "" && jwt == "" {
+		return credentials{}, denyNothing
+	}
+	c := credentials{carrier: byCookies}
+	if a.cookies.sealer != nil {
+		return a.open(c, token, jwt)
+	}
+	if isOpaque(token) {
+		c.token = token
+	}
+	if isJWT(jwt) {
+		c.jwt = jwt
+	}
+	if c.token == "" && c.jwt == "" {
+		return c, denyMalformed
+	}
+	return c, nil
+}
+
+// open opens sealed cookies. One that does not open counts as malformed.
+func (a *Authenticator) open(c credentials, token, jwt string) (credentials, *denial) {
+	if token != "" {
+		if v, old, ok := a.cookies.sealer.Open(a.cookies.tokenName, token); ok && isOpaque(v) {
+			c.token, c.reseal = v, c.reseal || old
+		}
+	}
+	if jwt != "" {
+		if v, old, ok := a.cookies.sealer.Open(a.cookies.jwtName, jwt); ok && isJWT(v) {
+			c.jwt, c.reseal = v, c.reseal || old
+		}
+	}
+	if c.token == "" && c.jwt == "" {
+		return c, denySealed
+	}
+	return c, nil
+}
+
+// cookieValue strips the quotes and checks the bytes as net/http does.
+func cookieValue(v string) (string, bool) {
+	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
+		v = v[1 : len(v)-1]
+	}
+	for i := range len(v) {
+		if c := v[i]; c < 0x20 || c >= 0x7f || c == '"' || c == ';' || c == '\\' {
+			return "", false
+		}
+	}
+	return v, true
+}

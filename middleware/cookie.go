@@ -1,0 +1,168 @@
+package middleware
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+	"time"
+
+	"github.com/stytchware/stytchware/internal/seal"
+)
+
+// Posture says who may read the session cookies.
+type Posture uint8
+
+const (
+	// Shared cookies are those of Stytch's front-end SDK: its names, readable
+	// by scripts. The SDK cannot overwrite or clear a cookie that is HttpOnly,
+	// so a log-out in the browser would leave this server a live session:
+	// sharing means readable. This is the default.
+	Shared Posture = iota
+	// Private cookies are read by this server only: __Host- names, HttpOnly,
+	// Secure, and sealed when Cookies.Keys are given.
+	Private
+)
+
+// Cookies configures the session cookies.
+type Cookies struct {
+	Posture Posture
+
+	// Domain makes Shared cookies available to subdomains, as the SDK's
+	// availableToSubdomains does. Default: host-only. Not with Private.
+	Domain string
+
+	// TokenName and JWTName replace the default names: stytch_session and
+	// stytch_session_jwt, with __Host- before them for Private cookies.
+	TokenName, JWTName string
+
+	// Keys seal Private cookies: the first seals, all of them open, and a
+	// value opened with a later key is sealed anew. Each has 32 to 128 random
+	// bytes. Default: not sealed.
+	Keys [][]byte
+}
+
+// cookieJar is Cookies, frozen.
+type cookieJar struct {
+	posture            Posture
+	domain             string
+	tokenName, jwtName string
+	sealer             *seal.Sealer // nil: not sealed
+}
+
+// maxCookie is the most bytes of name and value together that browsers keep
+// (RFC 6265bis, section 5.6).
+const maxCookie = 4096
+
+// set writes the cookies of a session. A token that is missing leaves its
+// cookie alone, or clears it where drop asks for that. One that does not fit
+// is not written and its cookie is cleared: the other carries the session
+// alone.
+func (j *cookieJar) set(w http.ResponseWriter, r *http.Request, t Tokens, expires time.Time, drop bool) error {
+	sealed := [2]string{t.SessionToken, t.SessionJWT}
+	for i, name := range [2]string{j.tokenName, j.jwtName} {
+		if sealed[i] != "" && j.sealer != nil {
+			var err error
+			if sealed[i], err = j.sealer.Seal(name, sealed[i]); err != nil {
+				return err
+			}
+		}
+	}
+	j.forget(w)
+	noStore(w)
+	for _, c := range [2]struct{ name, value string }{{j.tokenName, sealed[0]}, {j.jwtName, sealed[1]}} {
+		value := c.value
+		switch {
+		case value == "" && !drop:
+		case value == "", len(c.name)+len(value) > maxCookie:
+			j.clearOne(w, r, c.name)
+		default:
+			if j.domain != "" { // a host-only one of the same name would come first
+				j.add(w, r, &http.Cookie{Name: c.name, MaxAge: -1})
+			}
+			j.add(w, r, &http.Cookie{Name: c.name, Value: value, Domain: j.domain, Expires: expires,
+				MaxAge: max(1, int(time.Until(expires)/time.Second))})
+		}
+	}
+	return nil
+}
+
+// clear clears both cookies in every form in which they can exist.
+func (j *cookieJar) clear(w http.ResponseWriter, r *http.Request) {
+	j.forget(w)
+	noStore(w)
+	j.clearOne(w, r, j.tokenName)
+	j.clearOne(w, r, j.jwtName)
+}
+
+func (j *cookieJar) clearOne(w http.ResponseWriter, r *http.Request, name string) {
+	j.add(w, r, &http.Cookie{Name: name, MaxAge: -1})
+	if j.domain != "" {
+		j.add(w, r, &http.Cookie{Name: name, Domain: j.domain, MaxAge: -1})
+	}
+}
+
+// add adds one Set-Cookie line. Names and Domain were checked by New, values
+// are base64url and dots: nothing is left that net/http would alter.
+func (j *cookieJar) add(w http.ResponseWriter, r *http.Request, c *http.Cookie) {
+	c.Path = "/"
+	c.SameSite = http.SameSiteLaxMode
+	c.HttpOnly = j.posture == Private
+	c.Secure = j.posture == Private || r.TLS != nil || !loopbackHost(r.Host)
+	if c.MaxAge < 0 {
+		c.Expires = time.Unix(1, 0)
+	}
+	w.Header().Add("Set-Cookie", c.String())
+}
+
+// forget takes back what an earlier step of the same request set.
+func (j *cookieJar) forget(w http.ResponseWriter) {
+	lines := w.Header()["Set-Cookie"]
+	if len(lines) == 0 {
+		return
+	}
+	var keep []string
+	for _, l := range lines {
+		name, _, _ := strings.Cut(l, "=")
+		if name != j.tokenName && name != j.jwtName {
+			keep = append(keep, l)
+		}
+	}
+	if keep == nil {
+		w.Header().Del("Set-Cookie")
+		return
+	}
+	w.Header()["Set-Cookie"] = keep
+}
+
+func noStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }
+
+// loopbackHost tells whether a Host header names this machine: localhost,
+// *.localhost, 127.0.0.0/8 or [::1]. Browsers keep no Secure cookie from plain
+// http there, or not all of them do.
+func loopbackHost(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.ToLower(strings.TrimSuffix(host, "."))
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(host, "["), "]"))
+	return err == nil && ip.IsLoopback()
+}
+
+// begun tells whether the response is known to have begun; only wrapped
+// ResponseWriters say so.
+func begun(w http.ResponseWriter) bool {
+	switch w := w.(type) {
+	case interface{ Written() bool }:
+		return w.Written()
+	case interface {
+		Status() int
+		BytesWritten() int
+	}:
+		return w.Status() != 0
+	}
+	return false
+}

@@ -1,0 +1,178 @@
+package middleware
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/stytchware/stytchware/jwks"
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+// decision is what the credentials of a request came to: a session or a
+// denial.
+type decision struct {
+	session *sessionctx.Session
+	denial  *denial
+	why     string  // how the session was established
+	answer  *answer // what Stytch said, now or before; nil if only the JWT spoke
+	called  bool    // this request called Stytch, or joined a call
+	fresh   bool    // that call began when the request was there already
+	write   bool    // the answer's tokens are news for the client
+	drop    bool    // the client's JWT is of another session: without a new one it goes
+}
+
+func refuse(d *denial) decision { return decision{denial: d} }
+
+// How a session was established, for logs.
+const (
+	byJWT    = "session JWT verified locally"
+	byResult = "Stytch confirmed it a moment ago"
+	byAnswer = "Stytch confirmed it"
+)
+
+const (
+	resultTTL  = 10 * time.Second // of the answer about a stale JWT
+	recheckTTL = 2 * time.Second  // of the answer that a guard asked for
+)
+
+// decide is the decision table. It asks Stytch only where the table says so,
+// and never about a JWT whose signature did not verify.
+func (a *Authenticator) decide(ctx context.Context, c credentials) decision {
+	if c.jwt == "" {
+		return a.decideToken(ctx, c)
+	}
+	signed, stale, d := a.verify(ctx, c.jwt)
+	switch {
+	case d != nil && c.token != "":
+		return a.decideToken(ctx, c)
+	case d != nil:
+		return refuse(d)
+	case a.isRevoked(signed):
+		return refuse(denyRevoked)
+	case stale == nil:
+		return decision{session: signed, why: byJWT}
+	}
+	return a.decideStale(ctx, c, stale)
+}
+
+// verify verifies a JWT locally: the session it names if it is well signed,
+// with the error if it is stale; else why it will not do.
+func (a *Authenticator) verify(ctx context.Context, token string) (*sessionctx.Session, *jwks.StaleError, *denial) {
+	s, err := a.verifier.Verify(ctx, token)
+	var stale *jwks.StaleError
+	switch {
+	case err == nil:
+		return s, nil, nil
+	case errors.As(err, &stale):
+		return stale.Session, stale, nil
+	case errors.Is(err, jwks.ErrInvalid):
+		return nil, nil, denyInvalid
+	case errors.Is(err, jwks.ErrKeyUnknown):
+		return nil, nil, denyKeyUnknown
+	}
+	retry := time.Second
+	var u *jwks.UnavailableError
+	if errors.As(err, &u) {
+		retry = u.RetryAfter
+	}
+	return nil, nil, unavailable("the key set is not available", retry)
+}
+
+// decideStale asks about a JWT that is well signed but past its time.
+func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *jwks.StaleError) decision {
+	now := time.Now()
+	s, called, d := a.stytch.ask(ctx, c.sent(), wants{
+		duration: a.sessionDuration,
+		finished: func(s *answer) bool {
+			if !alive(s, now, min(resultTTL, a.maxTokenAge)) {
+				return false
+			}
+			// An answer from before this JWT was made says less than the JWT.
+			// From a clock ahead of ours that cannot be told.
+			return stale.Ahead || s.tokens.SessionJWT != c.jwt && s.began.Unix() >= stale.IssuedAt.Unix()
+		},
+	})
+	if d != nil {
+		return refuse(d)
+	}
+	out := a.accept(c, s, called, stale.Session)
+	out.fresh = called && !s.began.Before(now)
+	out.write = true
+	return out
+}
+
+// decideToken asks about a session token that no well-signed JWT vouches for.
+func (a *Authenticator) decideToken(ctx context.Context, c credentials) decision {
+	now := time.Now()
+	key := credential{opaque, c.token}
+	will := func(s *answer) bool { return alive(s, now, a.opaqueTTL) }
+	s := a.stytch.kept(key)
+	called := false
+	if s == nil || !s.gone() && !will(s) {
+		var d *denial
+		s, called, d = a.stytch.ask(ctx, key, wants{duration: a.sessionDuration, finished: will, budgeted: s == nil})
+		if d != nil {
+			return refuse(d)
+		}
+	}
+	out := a.accept(credentials{token: c.token, carrier: c.carrier}, s, called, nil)
+	out.fresh = called && !s.began.Before(now)
+	out.write = called
+	return out
+}
+
+// alive tells whether an answer is that of a living session, younger than ttl.
+func alive(s *answer, now time.Time, ttl time.Duration) bool {
+	return now.Sub(s.session.VerifiedAt()) < ttl && now.Before(s.session.ExpiresAt())
+}
+
+// accept holds Stytch's answer against what the client's signed JWT says,
+// where there is one.
+func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *sessionctx.Session) decision {
+	if s.gone() {
+		if signed != nil {
+			a.markRevoked(signed.ID())
+		}
+		return refuse(denyGone)
+	}
+	out := decision{session: s.session, why: byAnswer, answer: s, called: called}
+	if !called {
+		out.session, out.why = s.cached, byResult
+	}
+	if signed != nil {
+		pair := c.token != "" && c.jwt != ""
+		switch {
+		case out.session.UserID() == signed.UserID() && (pair || out.session.ID() == signed.ID()):
+		case pair:
+			return refuse(denyOtherUser)
+		default:
+			a.log.nonsense("Stytch's answer is about another session than the one it was asked for")
+			return refuse(denyNonsense)
+		}
+		out.drop = out.session.ID() != signed.ID()
+	}
+	if a.isRevoked(out.session) {
+		return refuse(denyRevoked)
+	}
+	a.follow.extended(out.session)
+	return out
+}
+
+// again asks Stytch about credentials whose JWT, if any, was verified: for a
+// guard (recheck), for Fresh, and for Refresh and Hydrate. since is the
+// earliest beginning of a call that will do.
+func (a *Authenticator) again(ctx context.Context, c credentials, signed *sessionctx.Session, w wants) decision {
+	now := time.Now()
+	if w.since.IsZero() {
+		w.since = now
+	}
+	s, called, d := a.stytch.ask(ctx, c.sent(), w)
+	if d != nil {
+		return refuse(d)
+	}
+	out := a.accept(c, s, called, signed)
+	out.fresh = called && !s.began.Before(now)
+	out.write = true
+	return out
+}

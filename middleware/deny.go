@@ -1,0 +1,137 @@
+package middleware
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Deny answers r for an error of this package as a guard does: through
+// Config.ErrorHandler if there is one, else with a redirect for a page load
+// that needs a login or a step-up, else with problem+json (RFC 9457) and the
+// challenge of RFC 6750 or RFC 9470. Nothing of the request or of the error's
+// text is in the answer.
+func (a *Authenticator) Deny(w http.ResponseWriter, r *http.Request, err error) {
+	if a.errorHandler != nil {
+		a.errorHandler(w, r, err)
+		return
+	}
+	var d *denial
+	if !errors.As(err, &d) {
+		d = &denial{kind: err}
+	}
+	h := w.Header()
+	h.Set("Cache-Control", "no-store")
+	if to := a.redirect(r, d); to != "" {
+		h.Set("Location", to)
+		w.WriteHeader(http.StatusSeeOther)
+		return
+	}
+	status := Status(err)
+	if c := d.challenge(); c != "" {
+		h.Set("WWW-Authenticate", c)
+	}
+	if s := RetryAfter(err); s > 0 {
+		h.Set("Retry-After", strconv.Itoa(int(s/time.Second)))
+	}
+	body, _ := json.Marshal(struct {
+		Type   string `json:"type"`
+		Title  string `json:"title"`
+		Status int    `json:"status"`
+	}{"about:blank", http.StatusText(status), status})
+	h.Set("Content-Type", "application/problem+json")
+	h.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	_, _ = w.Write(append(body, '\n'))
+}
+
+// challenge is the WWW-Authenticate header (RFC 6750, section 3; RFC 9470,
+// section 3).
+func (d *denial) challenge() string {
+	switch {
+	case d.kind == ErrStepUp && d.within > 0:
+		return `Bearer error="insufficient_user_authentication", max_age="` + strconv.FormatInt(int64(d.within/time.Second), 10) + `"`
+	case d.kind == ErrStepUp:
+		return `Bearer error="insufficient_user_authentication"`
+	case d.kind == ErrInvalidRequest:
+		return `Bearer error="invalid_request"`
+	case d.kind == ErrNoSession && d.reject:
+		return `Bearer error="invalid_token"`
+	case d.kind == ErrNoSession:
+		return `Bearer realm="session"`
+	}
+	return ""
+}
+
+// redirect returns where a page load is sent for d, or "".
+func (a *Authenticator) redirect(r *http.Request, d *denial) string {
+	var to string
+	switch d.kind {
+	case ErrNoSession:
+		to = a.loginURL
+	case ErrStepUp:
+		to = a.stepUpURL
+	}
+	if to == "" || !pageLoad(r) {
+		return ""
+	}
+	path, query, _ := strings.Cut(to, "?")
+	if r.URL.Path == path {
+		return "" // the page itself is guarded: better an answer than a loop
+	}
+	from := r.URL.EscapedPath()
+	if r.URL.RawQuery != "" {
+		from += "?" + r.URL.RawQuery
+	}
+	if !localPath(from) {
+		from = "/"
+	}
+	if query != "" {
+		query += "&"
+	}
+	return path + "?" + query + "return_to=" + url.QueryEscape(from)
+}
+
+// pageLoad tells whether a browser asks for a page to show.
+func pageLoad(r *http.Request) bool {
+	if r.Method != http.MethodGet {
+		return false
+	}
+	if dest := r.Header.Values("Sec-Fetch-Dest"); len(dest) > 0 {
+		return len(dest) == 1 && dest[0] == "document"
+	}
+	return strings.Contains(strings.ToLower(strings.Join(r.Header.Values("Accept"), ",")), "text/html")
+}
+
+// ReturnTo returns the page that a redirect to LoginURL or StepUpURL came
+// from: the return_to parameter of r's URL if it is a path on this host, else
+// "/". Redirect nowhere else after a login.
+func ReturnTo(r *http.Request) string {
+	if to := r.URL.Query().Get("return_to"); localPath(to) {
+		return to
+	}
+	return "/"
+}
+
+// localPath tells whether s, in a Location header, can only lead to this
+// host. Browsers read a backslash as a slash and drop tabs and line breaks
+// (WHATWG URL), so neither may occur.
+func localPath(s string) bool {
+	if len(s) == 0 || len(s) > 2048 || s[0] != '/' {
+		return false
+	}
+	if len(s) > 1 && s[1] == '/' {
+		return false
+	}
+	for i := range len(s) {
+		if c := s[i]; c <= ' ' || c >= 0x7f || c == '\\' {
+			return false
+		}
+	}
+	u, err := url.Parse(s)
+	return err == nil && u.Scheme == "" && u.Host == "" && u.User == nil
+}

@@ -1,0 +1,100 @@
+package middleware
+
+import (
+	"errors"
+	"net/http"
+	"time"
+)
+
+// The errors of this package, one for each thing a program may do about them.
+// Match them with errors.Is; [Status] gives the HTTP status.
+var (
+	// ErrNoSession: the request has no session. It carried no credential, or
+	// one that was refused, or the session is over. 401.
+	ErrNoSession = errors.New("middleware: no session")
+	// ErrStepUp: there is a session, but it does not meet the guard's
+	// requirements; the user must authenticate with a further factor. 401.
+	ErrStepUp = errors.New("middleware: session needs a step-up")
+	// ErrInvalidRequest: the request is malformed. 400.
+	ErrInvalidRequest = errors.New("middleware: invalid request")
+	// ErrCrossSite: a request from another site that could change something. 403.
+	ErrCrossSite = errors.New("middleware: cross-site request refused")
+	// ErrUnavailable: whether there is a session cannot be known now. Nobody
+	// is logged out by it. 503; [RetryAfter] tells when to try again.
+	ErrUnavailable = errors.New("middleware: session cannot be checked now")
+	// ErrTooLate: the response has begun, so cookies cannot be written any
+	// more. 500.
+	ErrTooLate = errors.New("middleware: response has begun, cookies cannot be written")
+)
+
+// Status returns the HTTP status for an error of this package: 400, 401, 403,
+// 503, or 500 for any other error; 200 for nil.
+func Status(err error) int {
+	switch {
+	case err == nil:
+		return http.StatusOK
+	case errors.Is(err, ErrNoSession), errors.Is(err, ErrStepUp):
+		return http.StatusUnauthorized
+	case errors.Is(err, ErrInvalidRequest):
+		return http.StatusBadRequest
+	case errors.Is(err, ErrCrossSite):
+		return http.StatusForbidden
+	case errors.Is(err, ErrUnavailable):
+		return http.StatusServiceUnavailable
+	}
+	return http.StatusInternalServerError
+}
+
+// RetryAfter returns how long to wait after an error that is ErrUnavailable,
+// in whole seconds and at least one; 0 for any other error.
+func RetryAfter(err error) time.Duration {
+	var d *denial
+	if !errors.As(err, &d) || d.kind != ErrUnavailable {
+		return 0
+	}
+	return max(time.Second, (d.retry + time.Second - 1).Truncate(time.Second))
+}
+
+// denial is every error that a guard or an operation returns. Values are
+// shared between requests and never changed.
+type denial struct {
+	kind   error         // one of the sentinels
+	why    string        // for logs; never foreign text, never a credential
+	reject bool          // a credential came and was refused: invalid_token
+	gone   bool          // Stytch, or a revocation here, ended the session
+	retry  time.Duration // ErrUnavailable
+	within time.Duration // ErrStepUp: the least max age asked for; 0 for none
+}
+
+func (d *denial) Error() string { return d.kind.Error() + ": " + d.why }
+func (d *denial) Unwrap() error { return d.kind }
+
+var (
+	denyNothing     = &denial{kind: ErrNoSession, why: "the request carries no credential"}
+	denyNotLoaded   = &denial{kind: ErrNoSession, why: "the request passed neither Load nor a guard"}
+	denyMalformed   = &denial{kind: ErrNoSession, why: "malformed credential", reject: true}
+	denySealed      = &denial{kind: ErrNoSession, why: "cookie was not sealed with a key of ours", reject: true}
+	denyAmbiguous   = &denial{kind: ErrNoSession, why: "two different values for one cookie", reject: true}
+	denyInvalid     = &denial{kind: ErrNoSession, why: "session JWT is not valid", reject: true}
+	denyKeyUnknown  = &denial{kind: ErrNoSession, why: "session JWT was signed with an unknown key", reject: true}
+	denyGone        = &denial{kind: ErrNoSession, why: "session is over", reject: true, gone: true}
+	denyRevoked     = &denial{kind: ErrNoSession, why: "session was revoked here", reject: true, gone: true}
+	denyExpired     = &denial{kind: ErrNoSession, why: "session has expired", reject: true, gone: true}
+	denyOtherUser   = &denial{kind: ErrNoSession, why: "session token and session JWT are of different users", reject: true, gone: true}
+	denyTwoHeaders  = &denial{kind: ErrInvalidRequest, why: "two headers carry credentials"}
+	denyNoTokens    = &denial{kind: ErrInvalidRequest, why: "no session token and no session JWT"}
+	denyBadTokens   = &denial{kind: ErrInvalidRequest, why: "malformed session token or session JWT"}
+	denyBadDuration = &denial{kind: ErrInvalidRequest, why: "session duration must be whole minutes from 5 to 527040"}
+	denyCrossSite   = &denial{kind: ErrCrossSite, why: "Sec-Fetch-Site or Origin names another site"}
+	denyTooLate     = &denial{kind: ErrTooLate, why: "call it before the first write"}
+	denyZero        = &denial{kind: ErrUnavailable, why: "this Authenticator was not made by New", retry: time.Second}
+	denyClosed      = &denial{kind: ErrUnavailable, why: "the Authenticator is closed", retry: time.Second}
+	denyBudget      = &denial{kind: ErrUnavailable, why: "too many session tokens that were never seen", retry: time.Second}
+	denyNonsense    = &denial{kind: ErrUnavailable, why: "Stytch's answer is about another session", retry: time.Second}
+	denyPanicked    = &denial{kind: ErrUnavailable, why: "the call to Stytch panicked", retry: time.Second}
+	denyLeft        = &denial{kind: ErrUnavailable, why: "the client left", retry: time.Second}
+)
+
+func unavailable(why string, retry time.Duration) *denial {
+	return &denial{kind: ErrUnavailable, why: why, retry: retry}
+}

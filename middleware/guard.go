@@ -1,0 +1,223 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/stytchware/stytchware/internal/ctxkey"
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+// state is what an Authenticator found out about a request, and the context
+// that carries it. It is never changed; a guard that asked Stytch makes a new
+// one. Its size is on the hot path.
+type state struct {
+	context.Context
+	auth    *Authenticator
+	session *sessionctx.Session
+	token   string
+	jwt     string
+	out     *decision // nil: the JWT was verified locally
+	carrier carrier
+	reseal  bool
+}
+
+type stateKey struct{}
+
+// Value implements context.Context.
+func (s *state) Value(key any) any {
+	switch key.(type) {
+	case ctxkey.Session:
+		return s.session
+	case stateKey:
+		return s
+	}
+	return s.Context.Value(key)
+}
+
+func (s *state) credentials() credentials {
+	return credentials{token: s.token, jwt: s.jwt, carrier: s.carrier, reseal: s.reseal}
+}
+
+// denied is why there is no session, nil if there is one.
+func (s *state) denied() *denial {
+	if s.session != nil {
+		return nil
+	}
+	return s.out.denial
+}
+
+// stateOf returns what a found out about the request of ctx, or nil.
+func (a *Authenticator) stateOf(ctx context.Context) *state {
+	for {
+		s, _ := ctx.Value(stateKey{}).(*state)
+		if s == nil || s.auth == a {
+			return s
+		}
+		ctx = s.Context
+	}
+}
+
+// Load reads the request's session and puts it in the context, where
+// [sessionctx.From] finds it. It never denies: without a session the handler
+// runs without one, and [Authenticator.Err] tells why; an outage is told apart
+// from an anonymous request there.
+//
+// Load adds Vary for what carries credentials, and writes new cookies, before
+// next runs; next gets the ResponseWriter that the server gave.
+func (a *Authenticator) Load(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.stateOf(r.Context()) == nil {
+			r = r.WithContext(a.load(w, r))
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// RequireSession lets a request pass that has a session, and denies any other:
+// 401, or 303 to Config.LoginURL for a page load; 503 where it cannot be
+// known. It needs no Load before it.
+func (a *Authenticator) RequireSession(next http.Handler) http.Handler {
+	return a.guard(needs{}, next)
+}
+
+// RequireMFA is Require([MFA]).
+func (a *Authenticator) RequireMFA(next http.Handler) http.Handler {
+	return a.guard(needs{mfa: true}, next)
+}
+
+// Require lets a request pass that has a session which meets all of reqs.
+// Before it denies a session that was taken from a JWT or a cache it asks
+// Stytch once: the user may have stepped up a moment ago. The denial is 401
+// with the challenge of RFC 9470, or 303 to Config.StepUpURL for a page load;
+// 503 where Stytch cannot be asked. It needs no Load before it.
+func (a *Authenticator) Require(reqs ...Requirement) func(http.Handler) http.Handler {
+	q := join(reqs)
+	return func(next http.Handler) http.Handler { return a.guard(q, next) }
+}
+
+func (a *Authenticator) guard(q needs, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		had := a.stateOf(r.Context())
+		st := had
+		if st == nil {
+			st = a.load(w, r)
+		}
+		st, d := a.check(w, r, st, q)
+		if d != nil {
+			a.Deny(w, r, d)
+			return
+		}
+		if st != had {
+			r = r.WithContext(st)
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// load decides about r and writes the cookies that follow from it.
+func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) *state {
+	st := &state{Context: r.Context(), auth: a}
+	if a.zero() {
+		st.out = &decision{denial: denyZero}
+		return st
+	}
+	a.vary(w.Header())
+	c, d := a.read(r)
+	st.token, st.jwt, st.carrier, st.reseal = c.token, c.jwt, c.carrier, c.reseal
+	if d == nil && c.carrier == byCookies && a.crossSite(r) {
+		d = denyCrossSite
+	}
+	if d != nil {
+		st.out = &decision{denial: d}
+		return st
+	}
+	out := a.decide(r.Context(), c)
+	st.session = out.session
+	if out.why != byJWT {
+		kept := out // out itself stays off the heap
+		st.out = &kept
+	}
+	a.deliver(w, r, st)
+	return st
+}
+
+// deliver writes or clears the cookies, where cookies carried the credentials.
+func (a *Authenticator) deliver(w http.ResponseWriter, r *http.Request, st *state) {
+	if st.carrier != byCookies {
+		return
+	}
+	var err error
+	switch out := st.out; {
+	case out != nil && out.denial != nil:
+		if out.denial.gone {
+			a.cookies.clear(w, r)
+		}
+	case out != nil && out.write:
+		t := out.answer.tokens
+		if t.SessionToken == "" { // it does not change
+			t.SessionToken = st.token
+		}
+		err = a.cookies.set(w, r, t, st.session.ExpiresAt(), out.drop)
+	case st.reseal:
+		err = a.cookies.set(w, r, Tokens{SessionToken: st.token, SessionJWT: st.jwt}, st.session.ExpiresAt(), false)
+	}
+	if err != nil {
+		a.log.cookie(err)
+	}
+}
+
+// check holds a request's state against what a guard needs. It may ask Stytch,
+// and then returns the state that followed from it.
+func (a *Authenticator) check(w http.ResponseWriter, r *http.Request, st *state, q needs) (*state, *denial) {
+	if d := st.denied(); d != nil {
+		return st, d
+	}
+	asked := st.out != nil && st.out.called
+	if q.fresh && !(st.out != nil && st.out.fresh) {
+		if st = a.recheck(w, r, st, wants{since: time.Now(), recheck: true, duration: a.sessionDuration}); st.session == nil {
+			return st, st.out.denial
+		}
+		asked = true
+	}
+	if a.met(q, st.session) {
+		return st, nil
+	}
+	if !asked {
+		now := time.Now()
+		if st = a.recheck(w, r, st, wants{
+			since: now.Add(-recheckTTL), recheck: true, duration: a.sessionDuration,
+			finished: func(s *answer) bool { return s.recheck && alive(s, now, recheckTTL) },
+		}); st.session == nil {
+			return st, st.out.denial
+		}
+		if a.met(q, st.session) {
+			return st, nil
+		}
+	}
+	return st, &denial{kind: ErrStepUp, why: "the factors do not meet the guard's requirements", within: q.within}
+}
+
+// recheck asks Stytch about a session that is there.
+func (a *Authenticator) recheck(w http.ResponseWriter, r *http.Request, st *state, by wants) *state {
+	out := a.again(r.Context(), st.credentials(), st.session, by)
+	next := *st
+	next.Context, next.out, next.session = r.Context(), &out, out.session
+	a.deliver(w, r, &next)
+	return &next
+}
+
+// Err returns why the request has no session: an error that is ErrNoSession,
+// ErrInvalidRequest, ErrCrossSite or, in an outage, ErrUnavailable. It returns
+// nil if there is a session. r must have passed Load or a guard.
+func (a *Authenticator) Err(r *http.Request) error {
+	st := a.stateOf(r.Context())
+	if st == nil {
+		return denyNotLoaded
+	}
+	if d := st.denied(); d != nil {
+		return d
+	}
+	return nil
+}

@@ -1,0 +1,249 @@
+package middleware
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/stytchware/stytchware/internal/stytchapi"
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+// Hydrate logs the client in after a login at the back end: it authenticates
+// t with Stytch, writes the cookies from Stytch's answer, and returns the
+// session. One of the tokens may be missing; a JWT must verify (one that does
+// not causes no call) and both must be one user's. It must be called before
+// the response begins; the context of r keeps the session it had.
+//
+// Errors: ErrInvalidRequest for missing or malformed tokens, ErrNoSession when
+// a token is refused, ErrCrossSite for an unsafe request from another site
+// (login CSRF), ErrUnavailable, ErrTooLate. Nothing is written then.
+func (a *Authenticator) Hydrate(w http.ResponseWriter, r *http.Request, t Tokens) (*sessionctx.Session, error) {
+	if d := a.mayWrite(w, r); d != nil {
+		return nil, d
+	}
+	c := credentials{token: t.SessionToken, jwt: t.SessionJWT, carrier: byCookies}
+	switch {
+	case c.token == "" && c.jwt == "":
+		return nil, denyNoTokens
+	case c.token != "" && !isOpaque(c.token), c.jwt != "" && !isJWT(c.jwt):
+		return nil, denyBadTokens
+	}
+	var signed *sessionctx.Session
+	if c.jwt != "" {
+		var d *denial
+		if signed, _, d = a.verify(r.Context(), c.jwt); d != nil {
+			return nil, d
+		}
+		if a.isRevoked(signed) {
+			return nil, denyRevoked
+		}
+	}
+	out := a.again(r.Context(), c, signed, wants{duration: a.sessionDuration})
+	if out.denial != nil {
+		return nil, out.denial
+	}
+	got := out.answer.tokens
+	if got.SessionToken == "" {
+		got.SessionToken = t.SessionToken
+	}
+	if err := a.cookies.set(w, r, got, out.session.ExpiresAt(), true); err != nil {
+		a.log.cookie(err)
+		return nil, &denial{kind: ErrUnavailable, why: "the cookies could not be sealed", retry: time.Second}
+	}
+	return out.session, nil
+}
+
+// Refresh asks Stytch about the request's session now, extends it by d where
+// d is not 0 (whole minutes from 5 to 527040), writes the new cookies if
+// cookies carried the session, and returns it. With d 0 it extends by
+// Config.SessionDuration, or not at all if that is 0 too. It must be called
+// before the response begins; the context of r keeps the session it had.
+//
+// Errors: ErrNoSession, ErrInvalidRequest for a bad d (no call is made),
+// ErrCrossSite, ErrUnavailable, ErrTooLate.
+func (a *Authenticator) Refresh(w http.ResponseWriter, r *http.Request, d time.Duration) (*sessionctx.Session, error) {
+	if d := a.mayWrite(w, r); d != nil {
+		return nil, d
+	}
+	if d == 0 {
+		d = a.sessionDuration
+	}
+	if !validDuration(d) {
+		return nil, denyBadDuration
+	}
+	c, signed, no := a.presented(r)
+	if no != nil {
+		return nil, no
+	}
+	st := &state{Context: r.Context(), auth: a, token: c.token, jwt: c.jwt, carrier: c.carrier}
+	out := a.again(r.Context(), c, signed, wants{duration: d})
+	st.out, st.session = &out, out.session
+	a.deliver(w, r, st)
+	if out.denial != nil {
+		return nil, out.denial
+	}
+	return out.session, nil
+}
+
+// presented returns the credentials of r with which Stytch can be asked, and
+// what the JWT among them says if it is well signed.
+func (a *Authenticator) presented(r *http.Request) (credentials, *sessionctx.Session, *denial) {
+	c, d := a.read(r)
+	if d != nil {
+		return c, nil, d
+	}
+	if c.jwt == "" {
+		return c, nil, nil
+	}
+	signed, _, d := a.verify(r.Context(), c.jwt)
+	switch {
+	case d != nil && c.token == "":
+		return c, nil, d
+	case d != nil:
+		c.jwt = "" // the token beside it speaks
+		return c, nil, nil
+	case a.isRevoked(signed):
+		return c, nil, denyRevoked
+	}
+	return c, signed, nil
+}
+
+// Revoke logs the client out: it clears the cookies, makes this process
+// refuse the session from now on, and ends it at Stytch. The first two happen
+// whatever Stytch does; if it cannot be reached the error is ErrUnavailable
+// and the call is made again in the background for some minutes. A request
+// without a session is no error. It must be called before the response
+// begins.
+//
+// A JWT that does not verify causes no call. If the session token and the JWT
+// belong to different sessions both are ended.
+//
+// Errors: ErrCrossSite, and then nothing was changed; ErrUnavailable;
+// ErrTooLate if cookies could not be cleared, all else being done.
+func (a *Authenticator) Revoke(w http.ResponseWriter, r *http.Request) error {
+	if a.zero() {
+		return denyZero
+	}
+	if a.crossSite(r) {
+		return denyCrossSite
+	}
+	late := begun(w)
+	c, d := a.read(r)
+	all := []credentials{c}
+	if d == denyAmbiguous {
+		all = a.everyCookie(r)
+	}
+	if c.carrier == byCookies && !late {
+		a.cookies.clear(w, r)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), revokeDeadline)
+	defer cancel()
+	var failed error
+	for _, c := range all {
+		if err := a.revoke(ctx, c); err != nil {
+			failed = err
+		}
+	}
+	switch {
+	case failed != nil:
+		return failed
+	case late && c.carrier == byCookies:
+		return denyTooLate
+	}
+	return nil
+}
+
+// revokeDeadline bounds a log-out in all; the client's leaving does not end it.
+const revokeDeadline = 6 * time.Second
+
+// revoke ends the session or sessions that c names, here and at Stytch.
+func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
+	var calls []stytchapi.Credential
+	var known string // the session that the token is known to belong to
+	if c.token != "" {
+		key := credential{opaque, c.token}
+		if s := a.stytch.kept(key); s != nil && !s.gone() {
+			known = s.session.ID()
+			a.markRevoked(known)
+		}
+		a.stytch.revoked(key, time.Now().Add(a.stytch.negativeTTL))
+		calls = append(calls, stytchapi.Credential{SessionToken: c.token})
+	}
+	var unsure error
+	if c.jwt != "" {
+		signed, _, d := a.verify(ctx, c.jwt)
+		switch {
+		case signed != nil:
+			a.markRevoked(signed.ID())
+			a.stytch.revoked(credential{jwt, c.jwt}, time.Now().Add(a.stytch.negativeTTL))
+			if signed.ID() != known {
+				calls = append(calls, stytchapi.Credential{SessionID: signed.ID()})
+			}
+		case d.kind == ErrUnavailable && c.token == "":
+			unsure = d
+		}
+	}
+	failed := unsure
+	for _, call := range calls {
+		if err := a.stytch.api.Revoke(ctx, call); err != nil {
+			_, d := a.stytch.failed(err)
+			if d == nil {
+				continue // gone already
+			}
+			failed = d
+			// What still lives at Stytch must not come back to life here.
+			if call.SessionToken != "" {
+				a.stytch.revoked(credential{opaque, c.token}, time.Now().Add(failedRevocationTTL))
+			} else {
+				a.markRevokedFor(call.SessionID, failedRevocationTTL)
+			}
+			a.stytch.revokeLater(call)
+		}
+	}
+	return failed
+}
+
+// Clear clears the session cookies in every form in which they can exist. It
+// ends no session; see Revoke. It must be called before the response begins.
+func (a *Authenticator) Clear(w http.ResponseWriter, r *http.Request) {
+	if !a.zero() {
+		a.cookies.clear(w, r)
+	}
+}
+
+// Tokens returns what the client of r holds when it has the response: the
+// tokens it sent, or those written to its cookies by Load or a guard. The
+// second result is false if there is no session.
+func (a *Authenticator) Tokens(r *http.Request) (Tokens, bool) {
+	st := a.stateOf(r.Context())
+	if st == nil || st.session == nil {
+		return Tokens{}, false
+	}
+	if st.out == nil {
+		return Tokens{SessionToken: st.token, SessionJWT: st.jwt}, true
+	}
+	t := st.out.answer.tokens
+	if t.SessionToken == "" {
+		t.SessionToken = st.token
+	}
+	return t, true
+}
+
+// mayWrite tells why an operation that writes cookies must not run.
+func (a *Authenticator) mayWrite(w http.ResponseWriter, r *http.Request) *denial {
+	switch {
+	case a.zero():
+		return denyZero
+	case a.crossSite(r):
+		return denyCrossSite
+	case begun(w):
+		return denyTooLate
+	}
+	return nil
+}
+
+// validDuration is the range that Stytch takes, 0 for none.
+func validDuration(d time.Duration) bool {
+	return d == 0 || d >= 5*time.Minute && d <= 527040*time.Minute && d%time.Minute == 0
+}
