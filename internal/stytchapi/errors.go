@@ -134,7 +134,7 @@ func reason(err error) string {
 		return "the answer could not be read to its end"
 	case errors.Is(err, errNoSession), errors.Is(err, errNoUser), errors.Is(err, errUser), errors.Is(err, errExpired),
 		errors.Is(err, errToken), errors.Is(err, errJWT), errors.Is(err, errStatus):
-		return "the answer makes no sense: " + strings.TrimPrefix(err.Error(), "stytchapi: ")
+		return "the answer makes no sense: " + own(err)
 	case errors.As(err, &op) && op.Op == "dial":
 		return "no connection"
 	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
@@ -143,14 +143,8 @@ func reason(err error) string {
 	return "the call failed"
 }
 
-// mistake puts a mistake of the caller into words.
-func mistake(err error) string {
-	switch {
-	case errors.Is(err, errCredential), errors.Is(err, errDuration):
-		return strings.TrimPrefix(err.Error(), "stytchapi: ")
-	}
-	return "the request could not be encoded"
-}
+// own returns the text of an error of this package without its prefix.
+func own(err error) string { return strings.TrimPrefix(err.Error(), "stytchapi: ") }
 
 // maxClean is the longest foreign text that is printed.
 const maxClean = 64

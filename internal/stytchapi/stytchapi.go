@@ -190,16 +190,15 @@ func (q *request) encode(cred Credential, duration time.Duration) error {
 	if duration < 0 || duration%time.Minute != 0 {
 		return errDuration
 	}
-	var err error
-	q.body, err = json.Marshal(body)
-	return err
+	q.body, _ = json.Marshal(body) // strings and a number: it cannot fail
+	return nil
 }
 
 // call makes the call unless err, the caller's mistake, forbids it, and logs
 // what went wrong.
 func (c *Client) call(ctx context.Context, q request, err error) *Error {
 	if err != nil {
-		e := &Error{Class: Setup, reason: mistake(err), cause: err}
+		e := &Error{Class: Setup, reason: own(err), cause: err}
 		c.log.failure(ctx, e)
 		return e
 	}

@@ -1,0 +1,3 @@
+package stytchapi
+
+var ReadAnswer = readAnswer
