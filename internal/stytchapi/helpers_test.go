@@ -81,7 +81,7 @@ func reply(status int, body string, header ...string) *http.Response {
 }
 
 func session(expires time.Time) string {
-	return fmt.Sprintf(`{"session_id":"session-test-1","user_id":"user-test-1","expires_at":%q,"attributes":null}`, expires.UTC().Format(time.RFC3339Nano))
+	return fmt.Sprintf(`{"session_id":"session-test-1","user_id":"user-test-1","expires_at":%q,"attributes":null}`, expires.UTC().Format(time.RFC3339))
 }
 
 // fine is the body of a good 200.

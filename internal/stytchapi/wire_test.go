@@ -131,19 +131,29 @@ func TestNoRedirect(t *testing.T) {
 		io.WriteString(w, fine())
 	}))
 	defer elsewhere.Close()
-	for _, own := range []bool{true, false} {
+	type answer struct {
+		status int
+		to     string
+	}
+	var now atomic.Value
+	var calls atomic.Int32
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		w.Header().Set("Location", now.Load().(answer).to)
+		w.WriteHeader(now.Load().(answer).status)
+	}))
+	defer s.Close()
+	follow := &http.Client{Transport: &http.Transport{}, CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
+	defer follow.CloseIdleConnections()
+	for _, hc := range []*http.Client{nil, follow} {
 		for _, status := range []int{300, 301, 302, 303, 307, 308} {
 			for _, to := range []string{elsewhere.URL, "/v1/sessions/authenticate", "::"} {
-				var calls atomic.Int32
-				c, _ := server(t, func(w http.ResponseWriter, r *http.Request) {
-					calls.Add(1)
-					w.Header().Set("Location", to)
-					w.WriteHeader(status)
-				}, func(cfg *stytchapi.Config) {
-					if !own {
-						cfg.HTTPClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return nil }}
-					}
-				})
+				if to == "::" && status != 302 {
+					continue // net/http's error for it costs the retry's pause
+				}
+				c, _ := client(nil, func(cfg *stytchapi.Config) { cfg.BaseURL, cfg.HTTPClient = s.URL, hc })
+				now.Store(answer{status, to})
+				calls.Store(0)
 				want(t, authenticate(c), "now")
 				if n := calls.Load(); n != 1 && to != "::" {
 					t.Errorf("%d to %s: %d requests", status, to, n)
@@ -151,6 +161,7 @@ func TestNoRedirect(t *testing.T) {
 				if err := c.Revoke(context.Background(), byJWT); class(as(err)) != "now" {
 					t.Errorf("revoke: %v", err)
 				}
+				c.CloseIdle()
 			}
 		}
 	}
@@ -183,7 +194,7 @@ func TestClientIsCopied(t *testing.T) {
 
 func TestBodies(t *testing.T) {
 	bomb := func(w io.Writer, n int) {
-		z := gzip.NewWriter(w)
+		z, _ := gzip.NewWriterLevel(w, gzip.BestSpeed)
 		z.Write([]byte(strings.TrimSuffix(fine(), "}")))
 		block := bytes.Repeat([]byte(" "), 1<<16)
 		for ; n > 0; n -= len(block) {
@@ -207,7 +218,7 @@ func TestBodies(t *testing.T) {
 		}, "ok", ""},
 		{"gzip bomb", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
-			bomb(w, 300<<20)
+			bomb(w, 8<<20)
 		}, "now", "larger than 1 MiB"},
 		{"damaged gzip", func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
