@@ -176,9 +176,7 @@ func writeJSON(w http.ResponseWriter, status int, body []byte) {
 
 // decode reads a request's body into v.
 func decode(r *http.Request, v any) *apiError {
-	d := json.NewDecoder(r.Body)
-	d.UseNumber()
-	if d.Decode(v) != nil || d.More() {
+	if !decodeJSON(r.Body, v) {
 		return errMalformed
 	}
 	return nil

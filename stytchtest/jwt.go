@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"io"
 	"maps"
 	"slices"
 	"strings"
@@ -217,10 +218,19 @@ func (p *Project) sessionOfJWT(token string) (string, *apiError) {
 // stands for anything else.
 func decodeObject(b []byte) map[string]any {
 	var object map[string]any
-	d := json.NewDecoder(bytes.NewReader(b))
-	d.UseNumber()
-	if d.Decode(&object) != nil || d.More() {
+	if !decodeJSON(bytes.NewReader(b), &object) {
 		return nil
 	}
 	return object
+}
+
+// decodeJSON tells whether r is one JSON value that fits v.
+func decodeJSON(r io.Reader, v any) bool {
+	d := json.NewDecoder(r)
+	d.UseNumber()
+	if d.Decode(v) != nil {
+		return false
+	}
+	_, err := d.Token()
+	return err == io.EOF
 }

@@ -3,9 +3,9 @@ package stytchtest
 import (
 	"crypto/rand"
 	"crypto/subtle"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"math/big"
 	"net/http"
 	"net/mail"
 	"net/url"
@@ -355,11 +355,9 @@ func (u *user) phone(number string) *phone {
 
 // newCode returns six digits.
 func newCode() string {
-	n, err := rand.Int(rand.Reader, big.NewInt(1_000_000))
-	if err != nil {
-		panic("stytchtest: making a code: " + err.Error())
-	}
-	return fmt.Sprintf("%06d", n)
+	var b [8]byte
+	rand.Read(b[:]) // never fails
+	return fmt.Sprintf("%06d", binary.BigEndian.Uint64(b[:])%1_000_000)
 }
 
 func (p *Project) authenticateOTP(r *http.Request) (any, *apiError) {
@@ -440,14 +438,15 @@ func (p *Project) logIn(a *sessionArguments, attributes sessionctx.Attributes, r
 			p.addSession(s)
 		default:
 			// Without a duration Stytch only says who it was.
-			only := &sessionAnswer{StatusCode: 200, RequestID: p.newRequestID(), User: p.apiUser(message.UserID)}
+			only := &sessionAnswer{StatusCode: 200, RequestID: p.newRequestID()}
 			answer = func() *sessionAnswer { return only }
 		}
 		message.used = true
 		p.verify(message)
+		user := p.apiUser(message.UserID)
 		return func() *sessionAnswer {
 			full := answer()
-			full.MethodID, full.UserID = message.MethodID, message.UserID
+			full.MethodID, full.UserID, full.User = message.MethodID, message.UserID, user
 			return full
 		}, nil
 	}()

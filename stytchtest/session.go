@@ -20,8 +20,9 @@ type Login struct {
 	UserID string // default: a new user
 	// Factors of nil means one EmailMagicLink; an empty slice means none.
 	Factors []Factor
-	// Duration is how long the session lives, in whole seconds; default one
-	// hour. Unlike the API, Login takes any.
+	// Duration is how long the session lives; default one hour. Unlike the
+	// API, Login takes any: it is rounded up to whole seconds, and a negative
+	// one makes a session that is over.
 	Duration time.Duration
 	// CustomClaims become the session's custom claims, reserved names aside,
 	// at which Login panics.
@@ -67,10 +68,17 @@ func (p *Project) Login(l Login) Session {
 	at := now()
 	s := &session{
 		id: p.newID("session"), userID: l.UserID, token: newToken(),
-		startedAt: at, lastAccessed: at, expiresAt: at.Add(orDefault(l.Duration.Truncate(time.Second), time.Hour)),
+		startedAt: at, lastAccessed: at, expiresAt: at.Add(time.Hour),
 		attributes: l.Attributes,
 		roles:      slices.Clone(l.Roles),
 		orgID:      l.OrganizationID, orgSlug: l.OrganizationSlug,
+	}
+	if l.Duration != 0 {
+		whole := l.Duration.Truncate(time.Second)
+		if whole < l.Duration {
+			whole += time.Second
+		}
+		s.expiresAt = at.Add(whole)
 	}
 	kind, role := "user", "stytch_user"
 	if s.orgID != "" {
