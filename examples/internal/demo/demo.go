@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 
 	"github.com/stytchware/stytchware/middleware"
 	"github.com/stytchware/stytchware/stytchtest"
@@ -23,7 +24,8 @@ type Site struct {
 	mistake error               // what is wrong with the environment, nil for nothing
 	project *stytchtest.Project // nil with an account
 	log     *slog.Logger
-	closing chan struct{} // closed when the server begins to shut down
+	closing chan struct{} // closed when a server begins to shut down
+	close   func()        // closes it, once
 }
 
 // Start reads the environment of the process. Mistakes in it are kept for
@@ -35,6 +37,7 @@ func Start() *Site {
 // New is Start with the program's name, environment and log given.
 func New(name string, getenv func(string) string, log *slog.Logger) *Site {
 	s := &Site{name: name, log: log, closing: make(chan struct{})}
+	s.close = sync.OnceFunc(func() { close(s.closing) })
 	env, err := readEnvironment(getenv)
 	s.addr, s.mistake = env.addr, err
 

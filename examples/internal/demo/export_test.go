@@ -1,5 +1,11 @@
 package demo
 
+import (
+	"context"
+	"net"
+	"net/http"
+)
+
 // Environment and ReadEnvironment are tested by themselves: a Site hides what
 // was read behind the Stytch project in memory.
 type Environment = environment
@@ -16,3 +22,8 @@ var (
 	Minutes     = minutes
 	Lines       = lines
 )
+
+// ServeOn is Serve on a listener, until ctx ends.
+func (s *Site) ServeOn(ctx context.Context, ln net.Listener, h http.Handler) error {
+	return s.serve(ctx, ln, h)
+}

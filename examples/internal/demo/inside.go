@@ -54,7 +54,7 @@ type message struct {
 }
 
 // shownMessages is how many messages the page shows.
-const shownMessages = 6
+const shownMessages = 3
 
 // state shows the inbox, newest first, and how Stytch is doing.
 func (in *inside) state(w http.ResponseWriter, r *http.Request) {

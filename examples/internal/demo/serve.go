@@ -80,7 +80,7 @@ func (s *Site) serve(ctx context.Context, ln net.Listener, h http.Handler) error
 		MaxHeaderBytes:    64 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
-	srv.RegisterOnShutdown(func() { close(s.closing) }) // Shutdown waits for streams and tells them nothing
+	srv.RegisterOnShutdown(s.close) // Shutdown waits for streams and tells them nothing
 
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(ln) }()

@@ -138,12 +138,11 @@ func (a *app) answer(w http.ResponseWriter, r *http.Request, s *sessionctx.Sessi
 // during an outage is logged out of this program.
 func (a *app) logout(w http.ResponseWriter, r *http.Request) {
 	err := a.auth.Revoke(w, r)
-	switch {
-	case errors.Is(err, middleware.ErrCrossSite), errors.Is(err, middleware.ErrInvalidRequest):
+	if errors.Is(err, middleware.ErrUnavailable) {
+		a.log.Warn("logged out here, but Stytch could not be told", "error", err)
+	} else if err != nil {
 		a.auth.Deny(w, r, err)
 		return
-	case errors.Is(err, middleware.ErrUnavailable):
-		a.log.Warn("logged out here, but Stytch could not be told", "error", err)
 	}
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusNoContent)

@@ -354,7 +354,7 @@ on("rotate", "click", async () => {
 
 on("stale", "click", async () => {
   const a = await call("POST", "/demo/stale");
-  if (a.status === 204) note("The JWT in the cookie is stale now", "warn", "the next request asks Stytch and gets a new one");
+  if (a.status === 204) note("The JWT in the cookie is stale now", "warn", "the next request exchanges it for a new one");
   else noteAnswer("Let the JWT go stale", a);
 });
 
