@@ -20,9 +20,12 @@ type decision struct {
 	fresh   bool    // that call began when the request was there already
 	write   bool    // the answer's tokens are news for the client
 	drop    bool    // the client's JWT is of another session: without a new one it goes
-}
 
-func refuse(d *denial) decision { return decision{denial: d} }
+	signed  bool    // the JWT is well signed
+	jwt     *denial // why the JWT did not do, where the token beside it was used
+	refused *denial // by the guard
+	guard   string  // what that asked for
+}
 
 // How a session was established, for logs.
 const (
@@ -45,29 +48,35 @@ func (a *Authenticator) decide(ctx context.Context, c credentials) decision {
 	signed, stale, d := a.verify(ctx, c.jwt)
 	switch {
 	case d != nil && c.token != "":
-		return a.decideToken(ctx, c)
+		out := a.decideToken(ctx, c)
+		out.jwt = d
+		return out
 	case d != nil:
-		return refuse(d)
+		return decision{denial: d, jwt: d}
 	case a.isRevoked(signed):
-		return refuse(denyRevoked)
+		return decision{denial: denyRevoked, signed: true}
 	case stale == nil:
-		return decision{session: signed, why: byJWT}
+		return decision{session: signed, why: byJWT, signed: true}
 	}
-	return a.decideStale(ctx, c, stale)
+	out := a.decideStale(ctx, c, stale)
+	out.signed = true
+	return out
 }
 
 // verify verifies a JWT locally: the session it names if it is well signed,
 // with the error if it is stale; else why it will not do.
 func (a *Authenticator) verify(ctx context.Context, token string) (*sessionctx.Session, *jwks.StaleError, *denial) {
 	s, err := a.verifier.Verify(ctx, token)
-	var stale *jwks.StaleError
-	switch {
-	case err == nil:
+	if err == nil {
 		return s, nil, nil
+	}
+	var stale *jwks.StaleError
+	var invalid *jwks.InvalidError
+	switch {
 	case errors.As(err, &stale):
 		return stale.Session, stale, nil
-	case errors.Is(err, jwks.ErrInvalid):
-		return nil, nil, denyInvalid
+	case errors.As(err, &invalid):
+		return nil, nil, &denial{kind: ErrNoSession, why: "session JWT is not valid", detail: invalid.Reason(), reject: true}
 	case errors.Is(err, jwks.ErrKeyUnknown):
 		return nil, nil, denyKeyUnknown
 	}
@@ -94,7 +103,7 @@ func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *j
 		},
 	})
 	if d != nil {
-		return refuse(d)
+		return decision{denial: d, called: called}
 	}
 	out := a.accept(c, s, called, stale.Session)
 	out.fresh = called && !s.began.Before(now)
@@ -113,7 +122,7 @@ func (a *Authenticator) decideToken(ctx context.Context, c credentials) decision
 		var d *denial
 		s, called, d = a.stytch.ask(ctx, key, wants{duration: a.sessionDuration, finished: will, budgeted: s == nil})
 		if d != nil {
-			return refuse(d)
+			return decision{denial: d, called: called}
 		}
 	}
 	out := a.accept(credentials{token: c.token, carrier: c.carrier}, s, called, nil)
@@ -134,7 +143,7 @@ func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *se
 		if signed != nil {
 			a.markRevoked(signed.ID())
 		}
-		return refuse(denyGone)
+		return decision{denial: denyGone, called: called}
 	}
 	out := decision{session: s.session, why: byAnswer, answer: s, called: called}
 	if !called {
@@ -145,15 +154,15 @@ func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *se
 		switch {
 		case out.session.UserID() == signed.UserID() && (pair || out.session.ID() == signed.ID()):
 		case pair:
-			return refuse(denyOtherUser)
+			return decision{denial: denyOtherUser, called: called}
 		default:
 			a.log.nonsense("Stytch's answer is about another session than the one it was asked for")
-			return refuse(denyNonsense)
+			return decision{denial: denyNonsense, called: called}
 		}
 		out.drop = out.session.ID() != signed.ID()
 	}
 	if a.isRevoked(out.session) {
-		return refuse(denyRevoked)
+		return decision{denial: denyRevoked, called: called}
 	}
 	a.follow.extended(out.session)
 	return out
@@ -169,7 +178,7 @@ func (a *Authenticator) again(ctx context.Context, c credentials, signed *sessio
 	}
 	s, called, d := a.stytch.ask(ctx, c.sent(), w)
 	if d != nil {
-		return refuse(d)
+		return decision{denial: d, called: called}
 	}
 	out := a.accept(c, s, called, signed)
 	out.fresh = called && !s.began.Before(now)

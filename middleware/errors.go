@@ -60,13 +60,22 @@ func RetryAfter(err error) time.Duration {
 type denial struct {
 	kind   error         // one of the sentinels
 	why    string        // for logs; never foreign text, never a credential
+	detail string        // more of it, as constant
 	reject bool          // a credential came and was refused: invalid_token
 	gone   bool          // Stytch, or a revocation here, ended the session
 	retry  time.Duration // ErrUnavailable
 	within time.Duration // ErrStepUp: the least max age asked for; 0 for none
 }
 
-func (d *denial) Error() string { return d.kind.Error() + ": " + d.why }
+func (d *denial) Error() string { return d.kind.Error() + ": " + d.reason() }
+
+func (d *denial) reason() string {
+	if d.detail == "" {
+		return d.why
+	}
+	return d.why + ": " + d.detail
+}
+
 func (d *denial) Unwrap() error { return d.kind }
 
 var (
@@ -75,7 +84,6 @@ var (
 	denyMalformed   = &denial{kind: ErrNoSession, why: "malformed credential", reject: true}
 	denySealed      = &denial{kind: ErrNoSession, why: "cookie was not sealed with a key of ours", reject: true}
 	denyAmbiguous   = &denial{kind: ErrNoSession, why: "two different values for one cookie", reject: true}
-	denyInvalid     = &denial{kind: ErrNoSession, why: "session JWT is not valid", reject: true}
 	denyKeyUnknown  = &denial{kind: ErrNoSession, why: "session JWT was signed with an unknown key", reject: true}
 	denyGone        = &denial{kind: ErrNoSession, why: "session is over", reject: true, gone: true}
 	denyRevoked     = &denial{kind: ErrNoSession, why: "session was revoked here", reject: true, gone: true}

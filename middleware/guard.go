@@ -48,6 +48,17 @@ func (s *state) denied() *denial {
 	return s.out.denial
 }
 
+// refuse returns s as a guard refused it.
+func (s *state) refuse(ctx context.Context, q needs, d *denial) *state {
+	next, out := *s, decision{why: byJWT, signed: true}
+	if s.out != nil {
+		out = *s.out
+	}
+	out.refused, out.guard = d, q.String()
+	next.Context, next.out = ctx, &out
+	return &next
+}
+
 // stateOf returns what a found out about the request of ctx, or nil.
 func (a *Authenticator) stateOf(ctx context.Context) *state {
 	for {
@@ -106,6 +117,9 @@ func (a *Authenticator) guard(q needs, next http.Handler) http.Handler {
 		}
 		st, d := a.check(w, r, st, q)
 		if d != nil {
+			st = st.refuse(r.Context(), q, d)
+			r = r.WithContext(st)
+			a.explained(r.Context(), st)
 			a.Deny(w, r, d)
 			return
 		}
@@ -118,12 +132,22 @@ func (a *Authenticator) guard(q needs, next http.Handler) http.Handler {
 
 // load decides about r and writes the cookies that follow from it.
 func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) *state {
+	if !a.zero() {
+		a.vary(w.Header())
+	}
+	st := a.examine(r)
+	a.deliver(w, r, st)
+	a.explained(r.Context(), st)
+	return st
+}
+
+// examine decides about r.
+func (a *Authenticator) examine(r *http.Request) *state {
 	st := &state{Context: r.Context(), auth: a}
 	if a.zero() {
 		st.out = &decision{denial: denyZero}
 		return st
 	}
-	a.vary(w.Header())
 	c, d := a.read(r)
 	st.token, st.jwt, st.carrier, st.reseal = c.token, c.jwt, c.carrier, c.reseal
 	if d == nil && c.carrier == byCookies && a.crossSite(r) {
@@ -139,7 +163,6 @@ func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) *state {
 		kept := out // out itself stays off the heap
 		st.out = &kept
 	}
-	a.deliver(w, r, st)
 	return st
 }
 
@@ -203,8 +226,10 @@ func (a *Authenticator) check(w http.ResponseWriter, r *http.Request, st *state,
 func (a *Authenticator) recheck(w http.ResponseWriter, r *http.Request, st *state, by wants) *state {
 	out := a.again(r.Context(), st.credentials(), st.session, by)
 	next := *st
+	out.signed = st.out == nil || st.out.signed
 	next.Context, next.out, next.session = r.Context(), &out, out.session
 	a.deliver(w, r, &next)
+	a.explained(r.Context(), &next)
 	return &next
 }
 
