@@ -296,8 +296,8 @@ func readUint(s string) (*big.Int, bool) {
 	if len(s) > base64.RawURLEncoding.EncodedLen(8192/8) || !canonical(s) {
 		return nil, false
 	}
-	b, err := strict.DecodeString(s)
-	if err != nil || b[0] == 0 {
+	b := decode(nil, s)
+	if b[0] == 0 {
 		return nil, false
 	}
 	return new(big.Int).SetBytes(b), true

@@ -2,7 +2,7 @@ package jwks
 
 import (
 	"context"
-	"encoding/base64"
+	"slices"
 	"strings"
 	"time"
 
@@ -26,27 +26,31 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	}
 	now := time.Now().UnixNano()
 	set := v.keys.current()
-	k := set.byHeader(header, now)
+	k, kid := set.byHeader(header, now), ""
 	if k == nil {
-		kid, err := readHeader(header)
-		if err != nil {
+		var err error
+		if kid, err = readHeader(header); err != nil {
 			return nil, err
 		}
-		if k = set.byKID(kid, now); k == nil {
-			if set, k, err = v.keys.await(ctx, kid, set); err != nil {
-				return nil, err
-			}
+	}
+	if !canonical(signature) || !canonical(payload) {
+		return nil, errSpelling
+	}
+	if k == nil {
+		k = set.byKID(kid, now)
+	}
+	if k == nil {
+		var err error
+		if set, k, err = v.keys.await(ctx, kid, set); err != nil {
+			return nil, err
 		}
 	}
 
 	// golang-jwt's Parser would decode the payload before it verifies the
 	// signature; so only its signing method is used.
-	if len(signature) != base64.RawURLEncoding.EncodedLen(k.size) {
+	sig := decode(nil, signature)
+	if len(sig) != k.size {
 		return nil, errSignature
-	}
-	sig, err := strict.DecodeString(signature)
-	if err != nil {
-		return nil, errSpelling
 	}
 	public, err := set.lookup.Keyfunc(k.asked)
 	if err != nil {
@@ -57,11 +61,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	}
 	k.remember(header)
 
-	text, err := strict.DecodeString(payload)
-	if err != nil {
-		return nil, errSpelling
-	}
-	c, err := v.rules.read(string(text))
+	var room [1536]byte // a usual payload fits
+	c, err := v.rules.read(string(decode(room[:0], payload)))
 	if err != nil {
 		return nil, err
 	}
@@ -77,12 +78,8 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	return e, nil
 }
 
-// strict leaves one spelling, once split has refused line breaks, which
-// encoding/base64 always ignores.
-var strict = base64.RawURLEncoding.Strict()
-
-// split cuts a token in its three segments, each not empty and canonical
-// base64url without padding (RFC 7515 section 2).
+// split cuts a token in its three segments (RFC 7515 section 3.1). Where there
+// are more, the last one has a dot in it.
 func split(token string) (header, payload, signature string, ok bool) {
 	i := strings.IndexByte(token, '.')
 	if i < 0 {
@@ -93,8 +90,7 @@ func split(token string) (header, payload, signature string, ok bool) {
 	if j < 0 {
 		return "", "", "", false
 	}
-	payload, signature = rest[:j], rest[j+1:]
-	return header, payload, signature, canonical(header) && canonical(signature) && canonical(payload)
+	return header, rest[:j], rest[j+1:], true
 }
 
 // canonical tells whether s is not empty and base64url in the one spelling
@@ -122,6 +118,26 @@ func canonical(s string) bool {
 	return true
 }
 
+// decode appends to dst what s, which is canonical, stands for.
+func decode(dst []byte, s string) []byte {
+	n := len(dst)
+	dst = slices.Grow(dst, len(s)/4*3+2)
+	to := dst[n:cap(dst)]
+	for len(s) >= 4 && len(to) >= 3 {
+		v := uint(sextet[s[0]])<<18 | uint(sextet[s[1]])<<12 | uint(sextet[s[2]])<<6 | uint(sextet[s[3]])
+		to[0], to[1], to[2] = byte(v>>16), byte(v>>8), byte(v)
+		s, to, n = s[4:], to[3:], n+3
+	}
+	dst = dst[:n]
+	if len(s) > 1 {
+		dst = append(dst, sextet[s[0]]<<2|sextet[s[1]]>>4)
+	}
+	if len(s) > 2 {
+		dst = append(dst, sextet[s[1]]<<4|sextet[s[2]]>>2)
+	}
+	return dst
+}
+
 // sextet is what each letter of the base64url alphabet stands for; 64 for all
 // others.
 var sextet = func() (t [256]byte) {
@@ -138,11 +154,11 @@ var sextet = func() (t [256]byte) {
 // the other members those that change how a token is to be read, or name a
 // key source, are refused, and the rest are ignored (RFC 7515 section 4.1).
 func readHeader(segment string) (kid string, err error) {
-	text, err := strict.DecodeString(segment)
-	if err != nil {
+	if !canonical(segment) {
 		return "", errSpelling
 	}
-	r := exactjson.New(string(text))
+	var room [512]byte // a usual header fits
+	r := exactjson.New(string(decode(room[:0], segment)))
 	var alg string
 	typ := "JWT"
 	extended := false
