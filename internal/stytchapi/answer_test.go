@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stytchware/stytchware/internal/stytchapi"
 	"github.com/stytchware/stytchware/sessionctx"
@@ -35,6 +36,20 @@ func TestAnswer(t *testing.T) {
 		!s.HasRole("stytch_user") || s.CustomClaims() != `{"claim1":"value1"}` || s.NumFactors() != 1 || s.Factor(0).Class() != sessionctx.Account ||
 		s.Attributes().IPAddress != "203.0.113.1" {
 		t.Errorf("%+v", s.Data())
+	}
+}
+
+// Sessions and tokens live in caches; they must not keep the whole body there.
+func TestAnswerLetsGoOfTheBody(t *testing.T) {
+	a, err := stytchapi.ReadAnswer(documented, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	from := uintptr(unsafe.Pointer(unsafe.StringData(documented)))
+	for _, s := range []string{a.SessionToken, a.SessionJWT, a.UserID, a.Session.ID(), a.Session.UserID(), a.Session.CustomClaims(), a.Session.Factor(0).Raw, a.Session.Roles()[0]} {
+		if at := uintptr(unsafe.Pointer(unsafe.StringData(s))); from <= at && at < from+uintptr(len(documented)) {
+			t.Errorf("%s is a part of the body", s)
+		}
 	}
 }
 

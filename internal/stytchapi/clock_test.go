@@ -45,6 +45,9 @@ func TestDeadline(t *testing.T) {
 		{"of the body", 0, func(r *http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: dripping{}}, nil
 		}, 3 * time.Second},
+		{"of a body that does not say why", 0, func(r *http.Request) (*http.Response, error) {
+			return &http.Response{StatusCode: 404, Header: http.Header{}, Body: sullen{r.Context()}}, nil
+		}, 3 * time.Second},
 		{"without a reason", 0, func(r *http.Request) (*http.Response, error) {
 			<-r.Context().Done()
 			return nil, errors.New("whatever")
@@ -79,6 +82,15 @@ func (dripping) Read(p []byte) (int, error) {
 	return 1, nil
 }
 func (dripping) Close() error { return nil }
+
+// sullen is a body that fails when its context ends, without saying so.
+type sullen struct{ ctx context.Context }
+
+func (s sullen) Read([]byte) (int, error) {
+	<-s.ctx.Done()
+	return 0, errReset
+}
+func (sullen) Close() error { return nil }
 
 // A client's own time-out, shorter than the deadline, is for each attempt.
 func TestClientTimeout(t *testing.T) {

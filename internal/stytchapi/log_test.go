@@ -65,7 +65,7 @@ func TestNowLog(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		status := 503
 		cl, j := client(transport(func(*http.Request) (*http.Response, error) {
-			return reply(status, failure(status, "internal_server_error")), nil
+			return reply(status, failure(status, "")), nil
 		}))
 		for range 20 {
 			authenticate(cl)

@@ -205,9 +205,12 @@ func TestRedaction(t *testing.T) {
 
 func TestPanicsAreContained(t *testing.T) {
 	for name, rt := range map[string]transport{
-		"text":  func(*http.Request) (*http.Response, error) { panic("boom") },
-		"nil":   func(*http.Request) (*http.Response, error) { panic(nil) },
-		"error": func(*http.Request) (*http.Response, error) { var m map[string]int; m["x"]++; return nil, nil },
+		"text": func(*http.Request) (*http.Response, error) { panic("boom") },
+		"nil":  func(*http.Request) (*http.Response, error) { panic(nil) },
+		"error": func(*http.Request) (*http.Response, error) {
+			var none []int
+			return nil, errors.New(string(rune(none[len(none)])))
+		},
 		"abort": func(*http.Request) (*http.Response, error) { panic(http.ErrAbortHandler) },
 		"body": func(*http.Request) (*http.Response, error) {
 			return &http.Response{StatusCode: 200, Body: &broken{true}}, nil

@@ -29,9 +29,6 @@ func httpClient(cfg Config) (*http.Client, *http.Transport) {
 	// A 307 would send the body, with the token in it, wherever it says.
 	hc.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	hc.Jar = nil
-	if hc.Timeout >= cfg.Deadline || hc.Timeout < 0 {
-		hc.Timeout = 0 // the context is stricter
-	}
 	if hc.Transport != nil {
 		return &hc, nil
 	}
