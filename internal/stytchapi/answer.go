@@ -2,6 +2,7 @@ package stytchapi
 
 import (
 	"errors"
+	"fmt"
 	"strings"
 	"time"
 
@@ -10,15 +11,20 @@ import (
 	"github.com/stytchware/stytchware/sessionctx"
 )
 
-// What can be wrong with the JSON of a 200.
-var (
-	errNoSession = errors.New("stytchapi: answer without a session")
-	errNoUser    = errors.New("stytchapi: session of nobody")
-	errUser      = errors.New("stytchapi: session and user object disagree")
-	errExpired   = errors.New("stytchapi: session not in the future")
-	errToken     = errors.New("stytchapi: malformed session_token in the answer")
-	errJWT       = errors.New("stytchapi: malformed session_jwt in the answer")
-	errStatus    = errors.New("stytchapi: answer contradicts its status")
+// nonsense is what can be wrong with the JSON of a 200.
+type nonsense string
+
+func (n nonsense) Error() string { return "stytchapi: " + string(n) }
+
+const (
+	errNotAnswer nonsense = "not the JSON of an answer"
+	errNoSession nonsense = "answer without a session"
+	errNoUser    nonsense = "session of nobody"
+	errUser      nonsense = "session and user object disagree"
+	errExpired   nonsense = "session not in the future"
+	errToken     nonsense = "malformed session_token in the answer"
+	errJWT       nonsense = "malformed session_jwt in the answer"
+	errStatus    nonsense = "answer contradicts its status"
 )
 
 // Limits of what may become a cookie.
@@ -48,7 +54,7 @@ func readAnswer(body string, now time.Time) (*Answer, error) {
 		}
 	}
 	if err := r.End(); err != nil {
-		return nil, err
+		return nil, senseless(err)
 	}
 	if session == "" || session == "null" {
 		return nil, errNoSession
@@ -61,7 +67,7 @@ func readAnswer(body string, now time.Time) (*Answer, error) {
 	r = exactjson.New(session)
 	d := sessionjson.API(&r)
 	if err := r.End(); err != nil {
-		return nil, err
+		return nil, senseless(err)
 	}
 	// sessionjson takes a B2B session's names too, which mean nothing here.
 	d.ID, d.UserID = ids(session)
@@ -93,7 +99,16 @@ func readRevoked(body string, _ time.Time) error {
 			statusCode(&r)
 		}
 	}
-	return r.End()
+	return senseless(r.End())
+}
+
+// senseless makes the reader's error one of ours.
+func senseless(err error) error {
+	var n nonsense
+	if err == nil || errors.As(err, &n) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errNotAnswer, err)
 }
 
 // readFailure reads error_type and request_id of any answer, as they stand;

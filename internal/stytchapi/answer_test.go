@@ -143,7 +143,7 @@ func TestSenseless(t *testing.T) {
 		{`{"request_id":"r-1"}`, "stytchapi: now: the answer makes no sense: answer without a session, status 200, request_id r-1"},
 		{`{"session":{"session_id":"s","user_id":"u","expires_at":"2001-01-01T00:00:00Z"}}`, "stytchapi: now: the answer makes no sense: session not in the future, status 200"},
 		{`{"session":{"session_id":"s","user_id":"u","expires_at":"` + future + `"},"user":{"user_id":"other"}}`, "stytchapi: now: the answer makes no sense: session and user object disagree, status 200"},
-		{"<html>", "stytchapi: now: the call failed, status 200"},
+		{"<html>", "stytchapi: now: the answer makes no sense: not the JSON of an answer, status 200"},
 	} {
 		cl, j := client(transport(func(*http.Request) (*http.Response, error) { return reply(200, c.body), nil }))
 		if e := authenticate(cl); e.Error() != c.want {

@@ -112,10 +112,11 @@ func unanswered(err error) *Error {
 // reason puts err into our own words: its text may be anybody's.
 func reason(err error) string {
 	var (
-		panicked *panicError
-		dns      *net.DNSError
-		cert     *tls.CertificateVerificationError
-		op       *net.OpError
+		panicked  *panicError
+		dns       *net.DNSError
+		cert      *tls.CertificateVerificationError
+		op        *net.OpError
+		senseless nonsense
 	)
 	switch {
 	case errors.Is(err, context.Canceled):
@@ -132,9 +133,8 @@ func reason(err error) string {
 		return "the answer is larger than 1 MiB"
 	case errors.Is(err, errCut):
 		return "the answer could not be read to its end"
-	case errors.Is(err, errNoSession), errors.Is(err, errNoUser), errors.Is(err, errUser), errors.Is(err, errExpired),
-		errors.Is(err, errToken), errors.Is(err, errJWT), errors.Is(err, errStatus):
-		return "the answer makes no sense: " + own(err)
+	case errors.As(err, &senseless):
+		return "the answer makes no sense: " + string(senseless)
 	case errors.As(err, &op) && op.Op == "dial":
 		return "no connection"
 	case errors.As(err, &op), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
