@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -24,7 +25,7 @@ func (a *app) demo() http.HandlerFunc {
 	if a.project == nil {
 		return http.NotFound
 	}
-	in := &inside{app: a}
+	in := &inside{app: a, used: map[string]bool{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /demo/state", in.state)
 	mux.HandleFunc("POST /demo/login", in.login)
@@ -43,6 +44,33 @@ func (a *app) demo() http.HandlerFunc {
 type inside struct {
 	*app
 	down atomic.Bool // whether the project was made unavailable
+
+	mu   sync.Mutex
+	used map[string]bool // tokens and codes of the inbox that did their work
+}
+
+// spent takes a message out of the inbox.
+func (in *inside) spent(secret string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.used[secret] = true
+}
+
+// unread returns the messages nobody used yet, newest first.
+func (in *inside) unread() []message {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	messages, used := []message{}, map[string]bool{}
+	for _, m := range slices.Backward(in.project.Inbox()) {
+		// A message has one of the two.
+		if secret := m.Token + m.Code; in.used[secret] {
+			used[secret] = true
+		} else if len(messages) < shownMessages {
+			messages = append(messages, message{To: m.To, At: m.SentAt, Token: m.Token, Code: m.Code})
+		}
+	}
+	in.used = used // what has left the inbox needs no memory
+	return messages
 }
 
 // message is a letter or text in the inbox on the page.
@@ -56,21 +84,14 @@ type message struct {
 // shownMessages is how many messages the page shows.
 const shownMessages = 3
 
-// state shows the inbox, newest first, and how Stytch is doing.
+// state shows the inbox and how Stytch is doing.
 func (in *inside) state(w http.ResponseWriter, r *http.Request) {
 	c := in.project.Calls()
-	state := struct {
+	reply(w, http.StatusOK, struct {
 		Inbox       []message `json:"inbox"`
 		Unavailable bool      `json:"unavailable"`
 		Calls       int       `json:"calls"` // by the middleware; not those of a log-in
-	}{[]message{}, in.down.Load(), c.KeySet + c.Authenticate + c.Revoke}
-	for _, m := range slices.Backward(in.project.Inbox()) {
-		if len(state.Inbox) == shownMessages {
-			break
-		}
-		state.Inbox = append(state.Inbox, message{To: m.To, At: m.SentAt, Token: m.Token, Code: m.Code})
-	}
-	reply(w, http.StatusOK, state)
+	}{in.unread(), in.down.Load(), c.KeySet + c.Authenticate + c.Revoke})
 }
 
 // login sends a magic link.
@@ -94,9 +115,9 @@ func (in *inside) login(w http.ResponseWriter, r *http.Request) {
 // authenticate is where a magic link leads: its token becomes a session.
 func (in *inside) authenticate(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Referrer-Policy", "no-referrer") // the token is in the URL
-	back := middleware.ReturnTo(r)
+	back, token := middleware.ReturnTo(r), r.URL.Query().Get("token")
 	answer, err := in.call(r.Context(), "/v1/magic_links/authenticate", map[string]any{
-		"token":                    r.URL.Query().Get("token"),
+		"token":                    token,
 		"session_duration_minutes": 60,
 	})
 	if err == nil {
@@ -105,6 +126,7 @@ func (in *inside) authenticate(w http.ResponseWriter, r *http.Request) {
 		}
 	}
 	if err == nil {
+		in.spent(token)
 		http.Redirect(w, r, back, http.StatusSeeOther)
 		return
 	}
@@ -166,6 +188,7 @@ func (in *inside) verify(w http.ResponseWriter, r *http.Request) {
 		in.refuse(w, err, "That code is wrong, used or too old.")
 		return
 	}
+	in.spent(code)
 	s, err := in.auth.Hydrate(w, r, answer.tokens())
 	in.answer(w, r, s, err)
 }

@@ -71,14 +71,8 @@ func (a *app) page(w http.ResponseWriter, r *http.Request) {
 // is mostly told that nothing changed.
 func (a *app) assets(w http.ResponseWriter, r *http.Request) {
 	name := r.URL.Path[1:]
-	switch name {
-	case "assets/page.css", "assets/page.js", "assets/icon.svg":
-	default:
-		http.NotFound(w, r)
-		return
-	}
 	content, err := fs.ReadFile(embedded, name)
-	if err != nil {
+	if err != nil || name == "assets/page.html" { // the template is no page
 		http.NotFound(w, r)
 		return
 	}

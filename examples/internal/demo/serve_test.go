@@ -15,6 +15,8 @@ import (
 
 	"github.com/stytchware/stytchware/examples/internal/demo"
 	"github.com/stytchware/stytchware/middleware"
+	"github.com/stytchware/stytchware/sessionctx"
+	"github.com/stytchware/stytchware/stytchtest"
 )
 
 func TestLines(t *testing.T) {
@@ -42,6 +44,34 @@ func TestUnguarded(t *testing.T) {
 		handler.ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
 		if rec.Code != http.StatusInternalServerError {
 			t.Errorf("%s without a guard: %d", name, rec.Code)
+		}
+	}
+}
+
+// What Stytch should never send makes an error, not half an answer.
+func TestOddSession(t *testing.T) {
+	site := demo.New("x", env(nil), slog.New(slog.DiscardHandler))
+	auth, err := middleware.New(site.Config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer auth.Close()
+	h := site.Handlers(auth)
+	for _, test := range []struct {
+		name    string
+		handler http.Handler
+		data    sessionctx.Data
+		status  int
+		want    string // a part of the body
+	}{
+		{"claims", h.Session, sessionctx.Data{CustomClaims: `{`}, 500, `"status":500`},
+		{"claims", h.Events, sessionctx.Data{CustomClaims: `{`}, 500, `"status":500`},
+		{"factor", h.Session, sessionctx.Data{Factors: []sessionctx.Factor{{Raw: `[`}}}, 200, `"last_authenticated_at":""`},
+	} {
+		rec := httptest.NewRecorder()
+		test.handler.ServeHTTP(rec, stytchtest.WithSession(httptest.NewRequest("GET", "/", nil), test.data))
+		if rec.Code != test.status || !strings.Contains(rec.Body.String(), test.want) {
+			t.Errorf("%s: got %d %s, want %d with %s", test.name, rec.Code, rec.Body, test.status, test.want)
 		}
 	}
 }

@@ -72,6 +72,9 @@ func logIn(t *testing.T, routes Routes) {
 	b.do("POST", "/demo/login", `{"email":7}`).problem(http.StatusBadRequest)
 
 	b.logIn("ada@example.com")
+	if letters := b.inbox().Inbox; len(letters) != 0 {
+		t.Errorf("the inbox keeps the link that was used: %+v", letters)
+	}
 	s := b.do("GET", "/api/session", "").session()
 	if !*s.FromCache || len(s.Factors) != 1 || s.Factors[0]["class"] != "account" || s.Factors[0]["delivery_method"] != "email" {
 		t.Fatalf("after the log-in: %+v", s)

@@ -3,6 +3,7 @@ package demotest
 import (
 	"bytes"
 	"context"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -21,12 +22,16 @@ type stream struct {
 	*httptest.ResponseRecorder
 	mu      sync.Mutex
 	flushed int
+	broken  bool
 	done    chan struct{}
 }
 
 func (s *stream) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.broken {
+		return 0, io.ErrClosedPipe
+	}
 	return s.ResponseRecorder.Write(p)
 }
 
@@ -145,6 +150,16 @@ func events(t *testing.T, routes Routes) {
 	if !s.ended() {
 		t.Error("the stream outlived the client")
 	}
+
+	// Until it cannot be written any more.
+	s = b.stream(t.Context())
+	s.mu.Lock()
+	s.broken = true
+	s.mu.Unlock()
+	advance(16 * time.Second)
+	if !s.ended() {
+		t.Error("the stream outlived its connection")
+	}
 }
 
 func vars(t *testing.T, routes Routes) {
@@ -257,6 +272,18 @@ func controls(t *testing.T, routes Routes) {
 	}
 	advance(5 * time.Second)
 	b.do("GET", "/api/fresh", "").session()
+
+	// Whatever goes wrong at Stytch, a log-in says so.
+	for _, fault := range []stytchtest.Fault{
+		stytchtest.Error(500, "internal_server_error"), stytchtest.TooManyRequests(""), stytchtest.Reply(200, "application/json", `{`),
+	} {
+		w.project.FailAPI(fault)
+		a := b.do("POST", "/demo/login", `{"email":"ada@example.com"}`).problem(http.StatusServiceUnavailable)
+		if a.Header.Get("Retry-After") == "" {
+			t.Error("503 without Retry-After")
+		}
+	}
+	w.project.FailAPI(nil)
 
 	// A stale JWT: one call, and a new cookie.
 	advance(11 * time.Second) // past the answer that would serve it

@@ -34,10 +34,10 @@ async function call(method, path, body) {
 }
 
 // explain puts an answer into words: the kind colours it, the rest is read.
-function explain(a) {
+function explain(a, verb) {
   if (a.status >= 200 && a.status < 300) {
-    if (!a.json?.session_id) return { kind: "good", title: "Done", detail: "" };
-    return { kind: "good", title: `Let in, ${decidedBy(a.json)}`, detail: `verified ${ago(a.json.verified_at)}` };
+    if (!a.json?.session_id) return { kind: "good", title: verb, detail: "" };
+    return { kind: "good", title: `${verb}, ${decidedBy(a.json)}`, detail: `verified ${ago(a.json.verified_at)}` };
   }
   const error = /error="([^"]*)"/.exec(a.challenge)?.[1];
   const maxAge = /max_age="?(\d+)/.exec(a.challenge)?.[1];
@@ -68,9 +68,10 @@ function note(what, kind = "", detail = "") {
   $("activity-empty").hidden = true;
 }
 
-// noteAnswer logs one answer under the name of the action.
-function noteAnswer(action, a) {
-  const e = explain(a);
+// noteAnswer logs one answer under the name of the action; verb is what it
+// says if all went well.
+function noteAnswer(action, a, verb = "Done") {
+  const e = explain(a, verb);
   note(`${action}: ${e.title[0].toLowerCase()}${e.title.slice(1)}`, e.kind, e.detail);
 }
 
@@ -270,10 +271,10 @@ for (const guard of document.querySelectorAll(".guard")) {
   const outcome = guard.querySelector(".outcome");
   on(guard.querySelector("button"), "click", async () => {
     const a = await call("GET", guard.dataset.path);
-    const e = explain(a);
+    const e = explain(a, "Let in");
     outcome.className = `outcome ${e.kind}`;
     outcome.replaceChildren(...[make("strong", { textContent: e.title }), e.kind === "good" ? e.detail : e.detail && make("code", { textContent: e.detail })].filter(Boolean));
-    noteAnswer(`GET ${guard.dataset.path}`, a);
+    noteAnswer(`GET ${guard.dataset.path}`, a, "Let in");
     if (a.status === 200) show(a.json);
     else if (a.status === 401 && !a.challenge.includes("insufficient_user_authentication")) await keepOutcome(outcome, look);
   });
@@ -340,7 +341,7 @@ function resetCode() {
 }
 
 on("outage", "click", async (button) => {
-  const down = button.getAttribute("aria-pressed") !== "true";
+  const down = button.dataset.down !== "true";
   const a = await call("POST", "/demo/outage", { unavailable: down });
   if (a.status === 204) note(down ? "Stytch is unavailable from now on" : "Stytch is back", down ? "warn" : "good");
   else noteAnswer("Outage", a);
@@ -372,8 +373,9 @@ async function lookInside() {
   const { inbox, unavailable, calls } = a.json;
 
   $("calls").textContent = `${calls} ${calls === 1 ? "call" : "calls"} so far`;
-  $("outage").setAttribute("aria-pressed", String(unavailable));
-  $("outage-says").textContent = unavailable ? "Every call fails now. Press again to restore." : "Calls fail. Local decisions go on.";
+  $("outage").dataset.down = String(unavailable);
+  $("outage").textContent = unavailable ? "Restore Stytch" : "Make unavailable";
+  $("outage-says").textContent = unavailable ? "Every call fails now." : "Calls fail. Local decisions go on.";
 
   const list = $("inbox");
   const shown = new Map([...list.children].map((item) => [item.dataset.id, item]));
