@@ -81,8 +81,8 @@ func (c *cache) get(token string) *entry {
 	return e
 }
 
-// put keeps e, and drops another entry, a dead one rather than a live one,
-// when there are too many. A dead e never displaces another.
+// put keeps e, and drops another entry, preferably a dead one, when there are
+// too many. A dead e never displaces another.
 func (c *cache) put(e *entry, now int64) {
 	h := c.hash(e.token)
 	s := c.shard(h)
@@ -97,30 +97,46 @@ func (c *cache) put(e *entry, now int64) {
 	}
 	s.entries[h] = e
 	s.mu.Unlock()
-	for i := h; c.count.Load() > c.limit && i-h < uint64(len(c.shards)); i++ {
-		c.evict(c.shard(i), h, now)
+	for c.count.Load() > c.limit && c.evict(h, now) {
 	}
 }
 
-// evict drops one entry of s, but not keep: the first dead one among a few,
-// in the random order in which a map is ranged over, or else one of those.
-func (c *cache) evict(s *shard, keep uint64, now int64) {
+// sample is how many entries evict looks at.
+const sample = 8
+
+// evict drops one entry, but not keep: the first dead one among a few, taken
+// from the shard of keep and the ones after it in the random order in which a
+// map is ranged over, or else the last of those. It reports whether it found
+// any.
+func (c *cache) evict(keep uint64, now int64) bool {
+	var victim uint64
+	looked := 0
+	for i := uint64(0); i < uint64(len(c.shards)) && looked < sample; i++ {
+		s := c.shard(keep + i)
+		s.mu.Lock()
+		for h, e := range s.entries {
+			if h == keep {
+				continue
+			}
+			victim = h
+			if looked++; looked >= sample || e.dead(now) {
+				looked = sample
+				break
+			}
+		}
+		s.mu.Unlock()
+	}
+	if looked == 0 {
+		return false
+	}
+	s := c.shard(victim)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	victim, found, looked := uint64(0), false, 0
-	for h, e := range s.entries {
-		if h == keep {
-			continue
-		}
-		victim, found = h, true
-		if looked++; looked == 8 || e.dead(now) {
-			break
-		}
-	}
-	if found && c.count.Load() > c.limit {
+	if _, there := s.entries[victim]; there && c.count.Load() > c.limit {
 		delete(s.entries, victim)
 		c.count.Add(-1)
 	}
+	return true
 }
 
 // sweep drops every dead entry.
