@@ -209,14 +209,11 @@ func nanos(t time.Time) int64 {
 	return t.UnixNano()
 }
 
-// plus is t + d, or the nearest that fits.
+// plus is t + d, or the latest that fits. It cannot be too early: no date of a
+// token is before 1970.
 func plus(t int64, d time.Duration) int64 {
-	switch sum := t + int64(d); {
-	case d > 0 && sum < t:
-		return math.MaxInt64
-	case d < 0 && sum > t:
-		return math.MinInt64
-	default:
+	if sum := t + int64(d); d < 0 || sum >= t {
 		return sum
 	}
+	return math.MaxInt64
 }
