@@ -29,10 +29,21 @@ const (
 //	POST /v1/magic_links/authenticate
 //	POST /v1/otps/sms/send
 //	POST /v1/otps/authenticate
+//
+// and as the part of it that Stytch's front-end SDK calls, with cross-origin
+// requests from any origin:
+//
+//	GET  /sdk/v1/projects/bootstrap/{public_token}
+//	POST /sdk/v1/sessions/authenticate
+//	POST /sdk/v1/sessions/revoke
+//	POST /sdk/v1/events
 func (p *Project) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// The body is read at once: a fault may pass the request on late, and a
 	// server notices that its client has left only when nothing is left to read.
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	if strings.HasPrefix(r.URL.Path, sdkPath) && answeredByCORS(w, r) {
+		return
+	}
 	if err != nil {
 		p.answerError(w, &apiError{http.StatusRequestEntityTooLarge, "request_too_large", "The request body could not be read."})
 		return
@@ -55,28 +66,32 @@ type route struct {
 	calls  *atomic.Int64
 	keySet bool
 	answer func(*http.Request) (any, *apiError)
+	sdk    func(*http.Request) (any, *apiError) // a call of the front-end SDK
 }
 
 func (p *Project) route(path string) route {
 	c := &p.calls
 	switch path {
 	case "/v1/sessions/authenticate":
-		return route{"POST", &c.authenticate, false, p.authenticate}
+		return route{method: "POST", calls: &c.authenticate, answer: p.authenticate}
 	case "/v1/sessions/revoke":
-		return route{"POST", &c.revoke, false, p.revoke}
+		return route{method: "POST", calls: &c.revoke, answer: p.revoke}
 	case "/v1/sessions":
-		return route{"GET", &c.list, false, p.list}
+		return route{method: "GET", calls: &c.list, answer: p.list}
 	case "/v1/magic_links/email/login_or_create":
-		return route{"POST", &c.send, false, p.sendMagicLink}
+		return route{method: "POST", calls: &c.send, answer: p.sendMagicLink}
 	case "/v1/magic_links/authenticate":
-		return route{"POST", &c.login, false, p.authenticateMagicLink}
+		return route{method: "POST", calls: &c.login, answer: p.authenticateMagicLink}
 	case "/v1/otps/sms/send":
-		return route{"POST", &c.send, false, p.sendSMS}
+		return route{method: "POST", calls: &c.send, answer: p.sendSMS}
 	case "/v1/otps/authenticate":
-		return route{"POST", &c.login, false, p.authenticateOTP}
+		return route{method: "POST", calls: &c.login, answer: p.authenticateOTP}
 	}
 	if strings.HasPrefix(path, keySetPath) {
-		return route{"GET", &c.keySet, true, nil}
+		return route{method: "GET", calls: &c.keySet, keySet: true}
+	}
+	if strings.HasPrefix(path, sdkPath) {
+		return p.sdkRoute(strings.TrimPrefix(path, sdkPath))
 	}
 	return route{calls: &c.other}
 }
@@ -99,6 +114,9 @@ func (p *Project) serve(w http.ResponseWriter, r *http.Request, route route) {
 		}
 		w.Header().Set("Cache-Control", "public, max-age=900")
 		writeJSON(w, http.StatusOK, p.KeySet())
+		return
+	case route.sdk != nil:
+		p.serveSDK(w, r, route.sdk)
 		return
 	}
 	if err := p.authorize(r); err != nil {
@@ -312,6 +330,10 @@ func (p *Project) authenticate(r *http.Request) (any, *apiError) {
 	if err := decode(r, &a); err != nil {
 		return nil, err
 	}
+	return p.authenticateSession(&a)
+}
+
+func (p *Project) authenticateSession(a *sessionArguments) (any, *apiError) {
 	d, err := a.check()
 	if err != nil {
 		return nil, err
@@ -331,7 +353,7 @@ func (p *Project) authenticate(r *http.Request) (any, *apiError) {
 		if err != nil {
 			return nil, err
 		}
-		return p.use(s, &a, d, at)
+		return p.use(s, a, d, at)
 	}()
 	if err != nil {
 		return nil, err
@@ -381,10 +403,7 @@ func (p *Project) revoke(r *http.Request) (any, *apiError) {
 		return nil, err
 	}
 	s.revoked = true
-	return struct {
-		StatusCode int    `json:"status_code"`
-		RequestID  string `json:"request_id"`
-	}{200, p.newRequestID()}, nil
+	return p.done(), nil
 }
 
 func (p *Project) list(r *http.Request) (any, *apiError) {

@@ -11,10 +11,18 @@ type Calls struct {
 	Send         int // magic links and codes sent
 	Login        int // magic links and codes authenticated
 	Other        int // whatever the project does not serve
+
+	// Those of the front-end SDK; preflight requests are not counted.
+	SDKBootstrap    int // GET /sdk/v1/projects/bootstrap/…
+	SDKAuthenticate int // POST /sdk/v1/sessions/authenticate
+	SDKRevoke       int // POST /sdk/v1/sessions/revoke
+	SDKEvents       int // POST /sdk/v1/events
 }
 
 type counters struct {
 	keySet, authenticate, revoke, list, send, login, other atomic.Int64
+
+	sdkBootstrap, sdkAuthenticate, sdkRevoke, sdkEvents atomic.Int64
 }
 
 // Calls returns how many requests arrived since the project was made.
@@ -28,5 +36,10 @@ func (p *Project) Calls() Calls {
 		Send:         int(c.send.Load()),
 		Login:        int(c.login.Load()),
 		Other:        int(c.other.Load()),
+
+		SDKBootstrap:    int(c.sdkBootstrap.Load()),
+		SDKAuthenticate: int(c.sdkAuthenticate.Load()),
+		SDKRevoke:       int(c.sdkRevoke.Load()),
+		SDKEvents:       int(c.sdkEvents.Load()),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/http"
 	"strconv"
+	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -161,15 +162,20 @@ func Cut() Fault {
 	}
 }
 
-// Rewrite lets change edit the JSON object of each 200. Numbers in it are
-// json.Number.
+// Rewrite lets change edit the JSON object of each 200; in an answer to the
+// front-end SDK that is the one in its data. Numbers in it are json.Number.
 func Rewrite(change func(answer map[string]any)) Fault {
 	return func(w http.ResponseWriter, r *http.Request, next http.Handler) {
 		a := record(r, next)
-		if object := decodeObject(a.body.Bytes()); a.status == http.StatusOK && object != nil {
+		whole := decodeObject(a.body.Bytes())
+		object := whole
+		if strings.HasPrefix(r.URL.Path, sdkPath) {
+			object, _ = whole["data"].(map[string]any)
+		}
+		if a.status == http.StatusOK && object != nil {
 			change(object)
 			a.body.Reset()
-			a.body.Write(mustMarshal(object))
+			a.body.Write(mustMarshal(whole))
 		}
 		a.copyTo(w)
 	}

@@ -289,6 +289,7 @@ func TestProjectsDoNotAcceptEachOther(t *testing.T) {
 func TestNewPanicsAtWhatIsNoProject(t *testing.T) {
 	for _, o := range []stytchtest.Options{
 		{ProjectID: "project-prod-1"},
+		{PublicToken: "public-token-live-1"},
 		{CustomDomain: "login.example.com"},
 		{CustomDomain: "https://exa mple.com"},
 	} {

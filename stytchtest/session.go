@@ -168,6 +168,27 @@ func (p *Project) Session(sessionID string) (*sessionctx.Session, bool) {
 	if !ok || !s.live(at) {
 		return nil, false
 	}
+	return s.remote(at), true
+}
+
+// Sessions returns the live sessions, newest first, as Stytch would answer
+// them now.
+func (p *Project) Sessions() []*sessionctx.Session {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	at := now()
+	var live []*sessionctx.Session
+	for _, s := range p.sessions.all {
+		if s.live(at) {
+			live = append(live, s.remote(at))
+		}
+	}
+	slices.Reverse(live)
+	return live
+}
+
+// remote is called with p.mu held.
+func (s *session) remote(at time.Time) *sessionctx.Session {
 	d := sessionctx.Data{
 		ID: s.id, UserID: s.userID,
 		StartedAt: s.startedAt, LastAccessedAt: s.lastAccessed, ExpiresAt: s.expiresAt,
@@ -183,7 +204,7 @@ func (p *Project) Session(sessionID string) (*sessionctx.Session, bool) {
 	if len(s.claims) > 0 {
 		d.CustomClaims = string(mustMarshal(s.claims))
 	}
-	return sessionctx.New(d), true
+	return sessionctx.New(d)
 }
 
 // addSession is called with p.mu held.

@@ -23,10 +23,11 @@
 // A handler that only reads the session needs none of it: see [WithSession].
 //
 // What goes over the wire follows Stytch's documents: request rules, error
-// types and statuses, and the claims and the key set of genuine sessions.
-// Where those documents name no error type, for a body that is not JSON say,
-// the one used here is a guess. Not on the wire are Stytch's B2B calls; a
-// B2B-shaped JWT can be made with [Login.OrganizationID].
+// types and statuses, and the claims and the key set of genuine sessions; for
+// the front-end SDK, which no document covers, it follows what the SDK sends
+// and understands. Where nothing names an error type, for a body that is not
+// JSON say, the one used here is a guess. Not on the wire are Stytch's B2B
+// calls; a B2B-shaped JWT can be made with [Login.OrganizationID].
 //
 // The signing keys are made anew in each process and never leave it. Projects
 // of one process share the RSA keys, since each takes a tenth of a second to
@@ -58,6 +59,10 @@ type Options struct {
 	ProjectID string
 	// Secret is what the API wants as the password. Default: random.
 	Secret string
+	// PublicToken is what a front end with Stytch's SDK is given:
+	// public-token-test-… or public-token-live-…, as the project id. Default:
+	// random.
+	PublicToken string
 	// CustomDomain is a base URL such as https://login.example.com: the
 	// project answers there too, and its JWTs name it as their issuer.
 	// Default: none, and the issuer is stytch.com/<project id>.
@@ -75,6 +80,7 @@ type Options struct {
 // concurrently.
 type Project struct {
 	id, secret, env string // env is "test" or "live"
+	publicToken     string
 	issuer          string
 	customDomain    string
 	jwtLifetime     time.Duration
@@ -96,8 +102,8 @@ type Project struct {
 
 // New returns a project with one signing key and no session. It starts no
 // goroutine and needs no closing. It panics if o cannot be a project: an id
-// that does not start with project-test- or project-live-, or a CustomDomain
-// that is no URL.
+// that does not start with project-test- or project-live-, a public token of
+// another environment, or a CustomDomain that is no URL.
 func New(o Options) *Project {
 	if o.ProjectID == "" {
 		o.ProjectID = "project-test-" + newUUID()
@@ -112,6 +118,12 @@ func New(o Options) *Project {
 	if o.Secret == "" {
 		o.Secret = "secret-" + env + "-" + newToken()
 	}
+	if o.PublicToken == "" {
+		o.PublicToken = "public-token-" + env + "-" + newUUID()
+	}
+	if !strings.HasPrefix(o.PublicToken, "public-token-"+env+"-") {
+		panic(fmt.Sprintf("stytchtest: public token %q does not start with public-token-%s-", o.PublicToken, env))
+	}
 	issuer := "stytch.com/" + o.ProjectID
 	if o.CustomDomain != "" {
 		u, err := url.Parse(o.CustomDomain)
@@ -122,7 +134,7 @@ func New(o Options) *Project {
 		issuer = o.CustomDomain
 	}
 	p := &Project{
-		id: o.ProjectID, secret: o.Secret, env: env,
+		id: o.ProjectID, secret: o.Secret, publicToken: o.PublicToken, env: env,
 		issuer: issuer, customDomain: o.CustomDomain,
 		jwtLifetime: orDefault(o.JWTLifetime, 5*time.Minute),
 		sessions:    newTable[*session](orDefault(o.MaxSessions, 10_000)),
@@ -141,6 +153,9 @@ func (p *Project) ID() string { return p.id }
 
 // Secret returns the project's API secret.
 func (p *Project) Secret() string { return p.secret }
+
+// PublicToken returns the project's public token, for Stytch's front-end SDK.
+func (p *Project) PublicToken() string { return p.publicToken }
 
 // BaseURL returns where [Project.Transport] answers: the custom domain if
 // there is one, otherwise the host Stytch uses for such a project id.
