@@ -18,7 +18,8 @@ import (
 // Config configures an [Authenticator]. ProjectID and Secret are required; for
 // every other field the zero value is the default stated, and a safe one. New
 // copies what it needs: changes after New have no effect. A Config prints and
-// logs without its secrets.
+// logs without its secrets; inside an unexported field of another struct, and
+// with %p, package fmt cannot be kept from printing them.
 type Config struct {
 	_ [0]func()
 
@@ -97,7 +98,11 @@ func (e *ConfigError) Error() string { return "middleware: Config." + e.Field + 
 
 // String returns the configuration's project, without secrets.
 func (c Config) String() string {
-	return fmt.Sprintf("middleware.Config(%.80q, secrets redacted)", c.ProjectID)
+	id := c.ProjectID
+	if baseurl.ProjectID(id) != nil { // it may be the Secret, in the wrong field
+		id = "no project id"
+	}
+	return fmt.Sprintf("middleware.Config(%.80q, secrets redacted)", id)
 }
 
 // GoString is String.
@@ -133,12 +138,13 @@ func (c Config) freeze() (*frozen, error) {
 	} else if err := baseurl.ProjectID(c.ProjectID); err != nil {
 		wrong("ProjectID", "%v", err)
 	}
-	switch test := strings.HasPrefix(c.ProjectID, "project-test-"); {
+	test, live := strings.HasPrefix(c.ProjectID, "project-test-"), strings.HasPrefix(c.ProjectID, "project-live-")
+	switch {
 	case c.Secret == "":
 		wrong("Secret", "is missing")
 	case strings.ContainsFunc(c.Secret, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
 		wrong("Secret", "holds white space or characters that no secret has")
-	case test && strings.HasPrefix(c.Secret, "secret-live-"), !test && strings.HasPrefix(c.Secret, "secret-test-"):
+	case test && strings.HasPrefix(c.Secret, "secret-live-"), live && strings.HasPrefix(c.Secret, "secret-test-"):
 		wrong("Secret", "is of another environment than ProjectID")
 	}
 	var err error
@@ -252,6 +258,8 @@ func (c Cookies) freeze(wrong func(field, format string, args ...any)) cookieJar
 			wrong(n.field, "must begin with %s for Private cookies", prefix)
 		case prefix == "" && strings.HasPrefix(lower, "__"):
 			wrong(n.field, "must not begin with __: browsers give such names a meaning")
+		case len(c.Keys) > 0 && strings.Contains(*n.name, "|"):
+			wrong(n.field, "must not contain | where the cookie is sealed")
 		}
 	}
 	if j.tokenName == j.jwtName {
@@ -260,7 +268,9 @@ func (c Cookies) freeze(wrong func(field, format string, args ...any)) cookieJar
 	if len(c.Keys) > 0 && c.Posture == Private {
 		var err error
 		if j.sealer, err = seal.New(c.Keys); err != nil {
-			wrong("Cookies.Keys", "%v", err)
+			for problem := range strings.SplitSeq(err.Error(), "\n") { // one line for each key
+				wrong("Cookies.Keys", "%s", strings.TrimPrefix(problem, "seal: "))
+			}
 		}
 	}
 	return j

@@ -7,7 +7,9 @@ import (
 
 // Tokens are the two credentials of a session, as Stytch's client SDKs name
 // them. Either may be empty. Printed, logged or marshalled they are
-// "[redacted]"; only the fields themselves hold the secrets.
+// "[redacted]"; only the fields themselves hold the secrets. Inside an
+// unexported field of another struct, and with %p, package fmt cannot be kept
+// from printing them.
 type Tokens struct {
 	SessionToken string // opaque, does not change while the session lives
 	SessionJWT   string // valid for five minutes, then exchanged
