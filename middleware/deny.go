@@ -16,14 +16,14 @@ import (
 // challenge of RFC 6750 or RFC 9470. Nothing of the request or of the error's
 // text is in the answer.
 func (a *Authenticator) Deny(w http.ResponseWriter, r *http.Request, err error) {
-	if a.errorHandler != nil {
+	if a != nil && a.errorHandler != nil {
 		a.errorHandler(w, r, err)
 		return
 	}
-	var d *denial
-	if !errors.As(err, &d) {
-		d = &denial{kind: err}
+	if err == nil { // whoever denies does not mean 200
+		err = errors.New("middleware: denied without an error")
 	}
+	d := denialOf(err)
 	h := w.Header()
 	h.Set("Cache-Control", "no-store")
 	if to := a.redirect(r, d); to != "" {
@@ -69,6 +69,9 @@ func (d *denial) challenge() string {
 
 // redirect returns where a page load is sent for d, or "".
 func (a *Authenticator) redirect(r *http.Request, d *denial) string {
+	if a == nil {
+		return ""
+	}
 	var to string
 	switch d.kind {
 	case ErrNoSession:
@@ -80,12 +83,13 @@ func (a *Authenticator) redirect(r *http.Request, d *denial) string {
 		return ""
 	}
 	path, query, _ := strings.Cut(to, "?")
-	if r.URL.Path == path {
+	asked := requested(r)
+	if plain, err := url.PathUnescape(path); asked.Path == path || err == nil && asked.Path == plain {
 		return "" // the page itself is guarded: better an answer than a loop
 	}
-	from := r.URL.EscapedPath()
-	if r.URL.RawQuery != "" {
-		from += "?" + r.URL.RawQuery
+	from := asked.EscapedPath()
+	if asked.RawQuery != "" {
+		from += "?" + asked.RawQuery
 	}
 	if !localPath(from) {
 		from = "/"
@@ -94,6 +98,15 @@ func (a *Authenticator) redirect(r *http.Request, d *denial) string {
 		query += "&"
 	}
 	return path + "?" + query + "return_to=" + url.QueryEscape(from)
+}
+
+// requested is the URL that the client asked for: http.StripPrefix and its
+// like change r.URL, and the client knows nothing of that.
+func requested(r *http.Request) *url.URL {
+	if u, err := url.ParseRequestURI(r.RequestURI); err == nil && u.Opaque == "" {
+		return u
+	}
+	return r.URL
 }
 
 // pageLoad tells whether a browser asks for a page to show.

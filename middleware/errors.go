@@ -48,11 +48,24 @@ func Status(err error) int {
 // RetryAfter returns how long to wait after an error that is ErrUnavailable,
 // in whole seconds and at least one; 0 for any other error.
 func RetryAfter(err error) time.Duration {
-	var d *denial
-	if !errors.As(err, &d) || d.kind != ErrUnavailable {
+	if !errors.Is(err, ErrUnavailable) {
 		return 0
 	}
-	return max(time.Second, (d.retry + time.Second - 1).Truncate(time.Second))
+	return max(time.Second, (denialOf(err).retry + time.Second - 1).Truncate(time.Second))
+}
+
+// denialOf returns the denial in err, or makes one of the sentinel in it.
+func denialOf(err error) *denial {
+	var d *denial
+	if errors.As(err, &d) {
+		return d
+	}
+	for _, kind := range [...]error{ErrNoSession, ErrStepUp, ErrInvalidRequest, ErrCrossSite, ErrUnavailable, ErrTooLate} {
+		if errors.Is(err, kind) {
+			return &denial{kind: kind}
+		}
+	}
+	return &denial{kind: err}
 }
 
 // denial is every error that a guard or an operation returns. Values are

@@ -128,7 +128,7 @@ func (s *state) explain() Explanation {
 
 // explained logs st at debug level.
 func (a *Authenticator) explained(ctx context.Context, st *state) {
-	if a.log == nil || !a.log.to.Enabled(ctx, slog.LevelDebug) {
+	if a.zero() || !a.log.to.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
 	defer func() { _ = recover() }() // a slog.Handler's panic is not the request's
