@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"net/http"
+	"sync/atomic"
 	"time"
 
 	"github.com/stytchware/stytchware/internal/ctxkey"
@@ -10,8 +11,8 @@ import (
 )
 
 // state is what an Authenticator found out about a request, and the context
-// that carries it. It is never changed; a guard that asked Stytch makes a new
-// one. Its size is on the hot path.
+// that carries it. It is never changed, passed aside; a guard that asked Stytch
+// makes a new one. Its size is on the hot path.
 type state struct {
 	context.Context
 	auth    *Authenticator
@@ -21,6 +22,10 @@ type state struct {
 	out     *decision // nil: the JWT was verified locally
 	carrier carrier
 	reseal  bool
+
+	// passed is what guards have held the session against so far. A session
+	// that takes its place must meet it, too.
+	passed atomic.Uint32 // needs, packed
 }
 
 type stateKey struct{}
@@ -50,13 +55,31 @@ func (s *state) denied() *denial {
 
 // refuse returns s as a guard refused it.
 func (s *state) refuse(ctx context.Context, q needs, d *denial) *state {
-	next, out := *s, decision{why: byJWT, signed: true}
+	out := decision{why: byJWT, signed: true}
 	if s.out != nil {
 		out = *s.out
 	}
 	out.refused, out.guard = d, q.String()
-	next.Context, next.out = ctx, &out
-	return &next
+	return s.next(ctx, s.session, &out)
+}
+
+// next returns s with another context, session and decision.
+func (s *state) next(ctx context.Context, session *sessionctx.Session, out *decision) *state {
+	n := &state{Context: ctx, auth: s.auth, session: session, token: s.token, jwt: s.jwt, out: out,
+		carrier: s.carrier, reseal: s.reseal}
+	n.passed.Store(s.passed.Load())
+	return n
+}
+
+// pass notes that the session met q.
+func (s *state) pass(q needs) {
+	for {
+		old := s.passed.Load()
+		sum := q.and(unpack(old)).pack()
+		if sum == old || s.passed.CompareAndSwap(old, sum) {
+			return
+		}
+	}
 }
 
 // stateOf returns what a found out about the request of ctx, or nil.
@@ -70,6 +93,16 @@ func (a *Authenticator) stateOf(ctx context.Context) *state {
 	}
 }
 
+// states returns the innermost state of ctx, whose session a handler sees, and
+// a's own: the same one unless several Authenticators share the request.
+func (a *Authenticator) states(ctx context.Context) (inner, own *state) {
+	inner, _ = ctx.Value(stateKey{}).(*state)
+	if inner == nil || inner.auth == a {
+		return inner, inner
+	}
+	return inner, a.stateOf(inner.Context)
+}
+
 // Load reads the request's session and puts it in the context, where
 // [sessionctx.From] finds it. It never denies: without a session the handler
 // runs without one, and [Authenticator.Err] tells why; an outage is told apart
@@ -79,8 +112,12 @@ func (a *Authenticator) stateOf(ctx context.Context) *state {
 // next runs; next gets the ResponseWriter that the server gave.
 func (a *Authenticator) Load(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if a.stateOf(r.Context()) == nil {
+		inner, had := a.states(r.Context())
+		switch {
+		case had == nil:
 			r = r.WithContext(a.load(w, r))
+		case had != inner:
+			r = r.WithContext(had.next(r.Context(), had.session, had.out))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -90,12 +127,12 @@ func (a *Authenticator) Load(next http.Handler) http.Handler {
 // 401, or 303 to Config.LoginURL for a page load; 503 where it cannot be
 // known. It needs no Load before it.
 func (a *Authenticator) RequireSession(next http.Handler) http.Handler {
-	return a.guard(needs{}, next)
+	return a.guard(&needs{}, next)
 }
 
 // RequireMFA is Require([MFA]).
 func (a *Authenticator) RequireMFA(next http.Handler) http.Handler {
-	return a.guard(needs{mfa: true}, next)
+	return a.guard(&needs{mfa: true}, next)
 }
 
 // Require lets a request pass that has a session which meets all of reqs.
@@ -105,26 +142,30 @@ func (a *Authenticator) RequireMFA(next http.Handler) http.Handler {
 // 503 where Stytch cannot be asked. It needs no Load before it.
 func (a *Authenticator) Require(reqs ...Requirement) func(http.Handler) http.Handler {
 	q := join(reqs)
-	return func(next http.Handler) http.Handler { return a.guard(q, next) }
+	return func(next http.Handler) http.Handler { return a.guard(&q, next) }
 }
 
-func (a *Authenticator) guard(q needs, next http.Handler) http.Handler {
+func (a *Authenticator) guard(q *needs, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		had := a.stateOf(r.Context())
+		inner, had := a.states(r.Context())
 		st := had
 		if st == nil {
 			st = a.load(w, r)
 		}
 		st, d := a.check(w, r, st, q)
 		if d != nil {
-			st = st.refuse(r.Context(), q, d)
+			st = st.refuse(r.Context(), *q, d)
 			r = r.WithContext(st)
 			a.explained(r.Context(), st)
 			a.Deny(w, r, d)
 			return
 		}
-		if st != had {
+		st.pass(*q)
+		switch {
+		case st != had:
 			r = r.WithContext(st)
+		case st != inner: // the handler must see the session that was judged
+			r = r.WithContext(st.next(r.Context(), st.session, st.out))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -193,18 +234,19 @@ func (a *Authenticator) deliver(w http.ResponseWriter, r *http.Request, st *stat
 
 // check holds a request's state against what a guard needs. It may ask Stytch,
 // and then returns the state that followed from it.
-func (a *Authenticator) check(w http.ResponseWriter, r *http.Request, st *state, q needs) (*state, *denial) {
+func (a *Authenticator) check(w http.ResponseWriter, r *http.Request, st *state, q *needs) (*state, *denial) {
 	if d := st.denied(); d != nil {
 		return st, d
 	}
+	must := *q
 	asked := st.out != nil && st.out.called
 	if q.fresh && !(st.out != nil && st.out.fresh) {
 		if st = a.recheck(w, r, st, wants{since: time.Now(), recheck: true, duration: a.sessionDuration}); st.session == nil {
 			return st, st.out.denial
 		}
-		asked = true
+		asked, must = true, must.and(unpack(st.passed.Load()))
 	}
-	if a.met(q, st.session) {
+	if a.met(must, st.session) {
 		return st, nil
 	}
 	if !asked {
@@ -215,22 +257,22 @@ func (a *Authenticator) check(w http.ResponseWriter, r *http.Request, st *state,
 		}); st.session == nil {
 			return st, st.out.denial
 		}
-		if a.met(q, st.session) {
+		must = must.and(unpack(st.passed.Load()))
+		if a.met(must, st.session) {
 			return st, nil
 		}
 	}
-	return st, &denial{kind: ErrStepUp, why: "the factors do not meet the guard's requirements", within: q.within}
+	return st, &denial{kind: ErrStepUp, why: "the factors do not meet the guard's requirements", within: must.within}
 }
 
 // recheck asks Stytch about a session that is there.
 func (a *Authenticator) recheck(w http.ResponseWriter, r *http.Request, st *state, by wants) *state {
 	out := a.again(r.Context(), st.credentials(), st.session, by)
-	next := *st
 	out.signed = st.out == nil || st.out.signed
-	next.Context, next.out, next.session = r.Context(), &out, out.session
-	a.deliver(w, r, &next)
-	a.explained(r.Context(), &next)
-	return &next
+	next := st.next(r.Context(), out.session, &out)
+	a.deliver(w, r, next)
+	a.explained(r.Context(), next)
+	return next
 }
 
 // Err returns why the request has no session: an error that is ErrNoSession,

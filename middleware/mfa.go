@@ -9,7 +9,10 @@ import (
 
 // Requirement is what a guard asks of a session: [MFA], [Within], [MinFactors]
 // or [Fresh].
-type Requirement int64 // the kind in the low bits, its amount above
+//
+// The kind is in the low bits, one bit for each, its amount above. So two
+// requirements that were combined with | or + instead of a comma are none.
+type Requirement int64
 
 const (
 	// MFA asks for factors of at least two different classes: of account,
@@ -21,10 +24,10 @@ const (
 	// takes effect at once, wherever it happened. It costs a call.
 	Fresh Requirement = 2
 
-	reqWithin Requirement = 3
-	reqLeast  Requirement = 4
+	reqWithin Requirement = 4
+	reqLeast  Requirement = 8
 
-	reqBits = 3
+	reqBits = 4
 )
 
 // Within asks for [MFA], and that a phone or device factor was authenticated
@@ -73,6 +76,30 @@ func join(reqs []Requirement) (q needs) {
 		}
 	}
 	return q
+}
+
+// and is what q and o ask for together, but for Fresh.
+func (q needs) and(o needs) needs {
+	q.mfa, q.least = q.mfa || o.mfa, max(q.least, o.least)
+	if q.within == 0 || o.within > 0 && o.within < q.within {
+		q.within = o.within
+	}
+	return q
+}
+
+// pack keeps of q, in 32 bits, what and keeps: within to the second, and at
+// most 63 factors.
+func (q needs) pack() uint32 {
+	var mfa uint32
+	if q.mfa {
+		mfa = 1
+	}
+	within := uint32((q.within + time.Second - 1) / time.Second) // a year has 25 bits
+	return mfa<<31 | uint32(min(q.least, 63))<<25 | within
+}
+
+func unpack(p uint32) needs {
+	return needs{mfa: p>>31 == 1, least: int(p >> 25 & 63), within: time.Duration(p&(1<<25-1)) * time.Second}
 }
 
 // met tells whether s meets the needs now; Fresh is not its matter.
