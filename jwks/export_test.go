@@ -25,3 +25,22 @@ func Keys(body []byte) (map[string]*rsa.PublicKey, error) {
 	}
 	return keys, nil
 }
+
+// Signed reads a key set as a fetch does and tells whether sig is the signature
+// of text by the key named kid, as Verify decides it for a token. The first
+// result is false if the key set has no such key that is usable.
+func Signed(keySet []byte, kid, text string, sig []byte) (usable, signed bool) {
+	found, _, err := readKeySet(keySet)
+	if err != nil {
+		return false, false
+	}
+	set, err := newKeySet(found, nil, time.Now())
+	if err != nil {
+		return false, false
+	}
+	k := set.byKID(kid, time.Now().UnixNano())
+	if k == nil {
+		return false, false
+	}
+	return true, set.signed(k, text, sig)
+}

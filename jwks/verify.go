@@ -46,17 +46,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 		}
 	}
 
-	// golang-jwt's Parser would decode the payload before it verifies the
-	// signature; so only its signing method is used.
-	sig := decode(nil, signature)
-	if len(sig) != k.size {
-		return nil, errSignature
-	}
-	public, err := set.lookup.Keyfunc(k.asked)
-	if err != nil {
-		return nil, errSignature
-	}
-	if jwt.SigningMethodRS256.Verify(token[:len(header)+1+len(payload)], sig, public) != nil {
+	if !set.signed(k, token[:len(header)+1+len(payload)], decode(nil, signature)) {
 		return nil, errSignature
 	}
 	k.remember(header)
@@ -76,6 +66,17 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	}
 	e.from, e.until = v.rules.window(c)
 	return e, nil
+}
+
+// signed tells whether sig is k's signature of text. golang-jwt's Parser would
+// decode the payload before it verifies the signature; so only its signing
+// method is used.
+func (s *keySet) signed(k *key, text string, sig []byte) bool {
+	if len(sig) != k.size {
+		return false
+	}
+	public, err := s.lookup.Keyfunc(k.asked)
+	return err == nil && jwt.SigningMethodRS256.Verify(text, sig, public) == nil
 }
 
 // split cuts a token in its three segments (RFC 7515 section 3.1). Where there
