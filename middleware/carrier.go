@@ -156,11 +156,15 @@ func (a *Authenticator) readHeaders(h http.Header) (c credentials, d *denial) {
 			c.carrier, d = byHeaders, denyTwoHeaders
 			return ""
 		}
-		if len(lines) == 0 || absent(lines[0]) {
+		if len(lines) == 0 {
+			return ""
+		}
+		v := textproto.TrimString(lines[0]) // HTTP/2 leaves spaces where they are
+		if absent(v) {
 			return ""
 		}
 		c.carrier = byHeaders
-		if v := textproto.TrimString(lines[0]); ok(v) {
+		if ok(v) {
 			return v
 		}
 		return ""

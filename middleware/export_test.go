@@ -1,0 +1,27 @@
+package middleware
+
+// SessionCookies returns the cookies of the two names that are found in Cookie
+// header lines, in their order.
+func SessionCookies(lines []string, tokenName, jwtName string) (found [][2]string) {
+	for name, value := range sessionCookies(lines, tokenName, jwtName) {
+		found = append(found, [2]string{name, value})
+	}
+	return found
+}
+
+// Sizes are how many entries the maps of an Authenticator hold.
+type Sizes struct{ Results, Flights, Followers, Later int }
+
+// SizesOf counts what a holds now.
+func SizesOf(a *Authenticator) (s Sizes) {
+	a.stytch.mu.Lock()
+	s.Results, s.Flights, s.Later = a.stytch.results.Len(), len(a.stytch.flights), a.stytch.later
+	a.stytch.mu.Unlock()
+	a.follow.mu.Lock()
+	defer a.follow.mu.Unlock()
+	for _, all := range a.follow.m {
+		s.Followers += len(all)
+	}
+	s.Followers += len(a.follow.m)
+	return s
+}
