@@ -73,12 +73,11 @@ func (a *Authenticator) Refresh(w http.ResponseWriter, r *http.Request, d time.D
 		return nil, denyBadDuration
 	}
 	c, signed, no := a.presented(r)
-	if no != nil {
-		return nil, no
+	out := decision{denial: no}
+	if no == nil {
+		out = a.again(r.Context(), c, signed, wants{duration: d})
 	}
-	st := &state{Context: r.Context(), auth: a, token: c.token, jwt: c.jwt, carrier: c.carrier}
-	out := a.again(r.Context(), c, signed, wants{duration: d})
-	st.out, st.session = &out, out.session
+	st := &state{Context: r.Context(), auth: a, session: out.session, token: c.token, jwt: c.jwt, carrier: c.carrier, out: &out}
 	a.deliver(w, r, st)
 	if out.denial != nil {
 		return nil, out.denial
@@ -119,8 +118,8 @@ func (a *Authenticator) presented(r *http.Request) (credentials, *sessionctx.Ses
 // A JWT that does not verify causes no call. If the session token and the JWT
 // belong to different sessions both are ended.
 //
-// Errors: ErrCrossSite, and then nothing was changed; ErrUnavailable;
-// ErrTooLate if cookies could not be cleared, all else being done.
+// Errors: ErrCrossSite and ErrInvalidRequest, and then nothing was changed;
+// ErrUnavailable; ErrTooLate if cookies could not be cleared, all else being done.
 func (a *Authenticator) Revoke(w http.ResponseWriter, r *http.Request) error {
 	if a.zero() {
 		return denyZero
@@ -130,11 +129,16 @@ func (a *Authenticator) Revoke(w http.ResponseWriter, r *http.Request) error {
 	}
 	late := begun(w)
 	c, d := a.read(r)
+	if d == denyTwoHeaders {
+		return d
+	}
 	all := []credentials{c}
 	if d == denyAmbiguous {
 		all = a.everyCookie(r)
 	}
-	if c.carrier == byCookies && !late {
+	// Without a credential too: there may be cookies that cannot be read, or
+	// that Hydrate wrote to this very response.
+	if (c.carrier == byCookies || c.carrier == byNothing) && !late {
 		a.cookies.clear(w, r)
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), revokeDeadline)
@@ -195,6 +199,9 @@ func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
 			// What still lives at Stytch must not come back to life here.
 			if call.SessionToken != "" {
 				a.stytch.revoked(credential{opaque, c.token}, time.Now().Add(failedRevocationTTL))
+				if known != "" {
+					a.markRevokedFor(known, failedRevocationTTL)
+				}
 			} else {
 				a.markRevokedFor(call.SessionID, failedRevocationTTL)
 			}
