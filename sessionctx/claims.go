@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -50,14 +51,17 @@ func decodeExact(text string, dst any) error {
 	if err == nil {
 		return nil
 	}
-	// The decoder's own text quotes values, so it goes no further.
+	// The decoder's own text quotes values, so it goes no further; and a type's
+	// own UnmarshalJSON can have put anything into its error.
 	var mismatch *json.UnmarshalTypeError
 	if errors.As(err, &mismatch) && mismatch.Type != nil {
-		kind, _, _ := strings.Cut(mismatch.Value, " ")
-		if mismatch.Field == "" {
+		switch kind, _, _ := strings.Cut(mismatch.Value, " "); {
+		case !slices.Contains([]string{"object", "array", "string", "number", "bool"}, kind):
+		case mismatch.Field == "":
 			return fmt.Errorf("sessionctx: custom claims: a JSON %s does not fit %v", kind, mismatch.Type)
+		default:
+			return fmt.Errorf("sessionctx: custom claim %q: a JSON %s does not fit %v", mismatch.Field, kind, mismatch.Type)
 		}
-		return fmt.Errorf("sessionctx: custom claim %q: a JSON %s does not fit %v", mismatch.Field, kind, mismatch.Type)
 	}
 	return fmt.Errorf("sessionctx: custom claims do not fit %v", reflect.TypeOf(dst).Elem())
 }
@@ -131,7 +135,7 @@ func target(t reflect.Type, custom bool) (reflect.Type, bool) {
 		return t, custom && t.Name() != "" && unmarshals(reflect.PointerTo(t))
 	}
 	for t.Kind() == reflect.Pointer {
-		if custom && unmarshals(t) {
+		if unmarshals(t) {
 			return t, true
 		}
 		t = t.Elem()

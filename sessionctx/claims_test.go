@@ -101,11 +101,19 @@ type cancels struct {
 	A
 	B
 }
+type cancelsLow struct {
+	cancels
+	Low string `json:"x"` // what encoding/json would take for the cancelled X
+}
 type C struct{ A }
 type D struct{ A }
 type twice struct {
 	C
 	D
+}
+type twiceLow struct {
+	twice
+	Low string `json:"x"`
 }
 type deeper struct {
 	C // promotes X and Y from two levels down
@@ -113,6 +121,25 @@ type deeper struct {
 }
 type E struct {
 	X int
+}
+type deepIn struct {
+	In untagged `json:"in"`
+}
+type shallowIn struct {
+	deepIn
+	In role `json:"in"`
+}
+type plainIn struct{ In untagged }
+type taggedIn struct {
+	In role `json:"In"`
+}
+type taggedWins struct {
+	plainIn
+	taggedIn
+}
+type hiddenField struct {
+	secret role
+	Secret string
 }
 type ring struct {
 	*ring2
@@ -171,6 +198,15 @@ func (u *upper) UnmarshalText(b []byte) error {
 	return nil
 }
 
+// noMethods has fields on which encoding/json calls no methods: one whose type
+// has no name, and one that reflection may only read. The two embedded types'
+// methods cancel each other.
+type noMethods struct {
+	Anon    struct{ folding } `json:"anon"`
+	folding `json:"a"`
+	failing `json:"b"`
+}
+
 // plainPtr has no methods, although *folding has: encoding/json calls none.
 type plainPtr *folding
 
@@ -227,9 +263,14 @@ func TestClaims(t *testing.T) {
 		{"embedded pointer, folded only", into[embeddedPtr](), `{"ROLE":"x","level":1}`, embeddedPtr{nil, 1}},
 		{"embedded with a name", into[embeddedNamed](), `{"inner":{"role":"a","ROLE":"x"},"role":"x","Other":1}`, embeddedNamed{role{"a"}, 1}},
 		{"shadowed", into[outerWins](), `{"role":7,"ROLE":"x"}`, outerWins{Role: 7}},
-		{"cancelled and tagged", into[cancels](), `{"x":"x","X":"x","Y":"b"}`, cancels{B: B{Y: "b"}}},
+		{"cancelled and tagged", into[cancels](), `{"X":"x","Y":"b"}`, cancels{B: B{Y: "b"}}},
 		{"one type twice", into[twice](), `{"X":"x","Y":"y"}`, twice{}},
+		{"cancelled, another in lower case", into[cancelsLow](), `{"X":"x"}`, cancelsLow{}},
+		{"one type twice, another in lower case", into[twiceLow](), `{"X":"x"}`, twiceLow{}},
 		{"depth decides", into[deeper](), `{"X":3,"Y":"y"}`, deeper{C{A{Y: "y"}}, E{3}}},
+		{"the shallower one's type", into[shallowIn](), `{"in":{"role":"a","Role":"x"}}`, shallowIn{In: role{"a"}}},
+		{"the tagged one's type", into[taggedWins](), `{"In":{"role":"a","Role":"x"}}`, taggedWins{taggedIn: taggedIn{role{"a"}}}},
+		{"name of an unexported field", into[hiddenField](), `{"secret":"x"}`, hiddenField{secret: role{}}},
 		{"embedding ring", into[ring](), `{"name":"a","Name":"b"}`, ring{Name: "a"}},
 		{"tags", into[tags](), `{"Skipped":"x","-":"dash","empty":"e","quoted":"12","Bad":"bad","OnlyOpts":"o","private":"x","https://example.com/x~1":"p"}`,
 			tags{private: "", Dash: "dash", Empty: "e", Quoted: 12, Bad: "bad", OnlyOpts: "o", Punct: "p"}},
@@ -239,6 +280,8 @@ func TestClaims(t *testing.T) {
 				time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC), json.RawMessage(`{"ROLE": 1}`), map[string]any{"ROLE": "x"}, "12.50", "SHOUT", map[upper]role{"A": {"5"}}}},
 		{"own way of the whole", into[folding](), `{"rOlE":"a"}`, folding{"own:a"}},
 		{"pointer type without methods", into[throughPlainPtr](), `{"p":{"role":"x","Role":"a"}}`, throughPlainPtr{&folding{"a"}}},
+		{"methods out of reach", into[noMethods](), `{"anon":{"ROLE":"x"},"a":{"ROLE":"x"}}`, noMethods{}},
+		{"methods out of reach, exact", into[noMethods](), `{"anon":{"Role":"1"},"a":{"Role":"2"}}`, noMethods{Anon: struct{ folding }{folding{"1"}}, folding: folding{"2"}, failing: failing{}}},
 		{"32 levels", into[map[string]any](), strings.Repeat(`{"a":`, 31) + "{}" + strings.Repeat("}", 31), deep(32)},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -285,6 +328,18 @@ type failing struct{}
 
 func (*failing) UnmarshalJSON(b []byte) error { return fmt.Errorf("cannot read %s", b) }
 
+type typed struct{}
+
+func (*typed) UnmarshalJSON(b []byte) error {
+	return &json.UnmarshalTypeError{Value: string(b), Type: reflect.TypeFor[typed]()}
+}
+
+type untyped struct{}
+
+func (*untyped) UnmarshalJSON(b []byte) error {
+	return fmt.Errorf("wrapped: %w", &json.UnmarshalTypeError{Value: "string " + string(b)})
+}
+
 func TestClaimsErrors(t *testing.T) {
 	if got, err := sessionctx.Claims[map[string]any](nil); got != nil || err == nil || !strings.HasPrefix(err.Error(), "sessionctx: ") {
 		t.Errorf("nil session: %v, %v", got, err)
@@ -314,6 +369,11 @@ func TestClaimsErrors(t *testing.T) {
 		{"string option", into[tags](), `{"quoted":"hunter2"}`, "sessionctx: custom claims do not fit sessionctx_test.tags"},
 		{"whole", into[int](), `{"role":"hunter2"}`, "sessionctx: custom claims: a JSON object does not fit int"},
 		{"own error", into[struct{ F failing }](), `{"F":"hunter2"}`, "sessionctx: custom claims do not fit struct { F sessionctx_test.failing }"},
+		{"own mismatch", into[struct{ F typed }](), `{"F":"hunter2"}`, "sessionctx: custom claims do not fit struct { F sessionctx_test.typed }"},
+		{"own mismatch without a type", into[struct{ F untyped }](), `{"F":"hunter2"}`, "sessionctx: custom claims do not fit struct { F sessionctx_test.untyped }"},
+		{"array", into[role](), `{"role":["hunter2"]}`, `sessionctx: custom claim "role": a JSON array does not fit string`},
+		{"bool", into[role](), `{"role":true}`, `sessionctx: custom claim "role": a JSON bool does not fit string`},
+		{"string", into[embedded](), `{"level":"hunter2"}`, `sessionctx: custom claim "level": a JSON string does not fit int`},
 		{"embedded pointer, unexported", into[promotedPtr](), `{"role":"hunter2"}`, "sessionctx: custom claims do not fit sessionctx_test.promotedPtr"},
 		{"the same with a name", into[hiddenPtr](), `{"inner":{"role":"hunter2"}}`, "sessionctx: custom claims: cannot set the embedded pointer to an unexported struct, *sessionctx_test.role"},
 	} {
