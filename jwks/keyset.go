@@ -267,10 +267,27 @@ func readKey(text string) (k publicKey, ok bool) {
 	}
 	k.bits = n.BitLen()
 	if k.bits < 2048 || k.bits > 8192 || n.Bit(0) == 0 ||
-		e.BitLen() < 2 || e.BitLen() > 31 || e.Bit(0) == 0 {
+		e.BitLen() < 2 || e.BitLen() > 31 || e.Bit(0) == 0 || factorable(n) {
 		return publicKey{}, false
 	}
 	return k, true
+}
+
+// factorable tells whether n looks like a modulus of the Infineon library
+// whose keys can be factored (ROCA, CVE-2017-15361): modulo each of these
+// primes it is a power of 65537, as one modulus in some hundred million is by
+// chance (Nemec et al., The Return of Coppersmith's Attack, CCS 2017).
+func factorable(n *big.Int) bool {
+	for _, p := range [...]uint64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157} {
+		rest := new(big.Int).Mod(n, new(big.Int).SetUint64(p)).Uint64()
+		power := uint64(1)
+		for power != rest {
+			if power = power * 65537 % p; power == 1 {
+				return false
+			}
+		}
+	}
+	return true
 }
 
 const maxOps = 16 // twice as many as RFC 7517 defines
