@@ -28,7 +28,7 @@ func TestAllocations(t *testing.T) {
 			{"bad alphabet", good[:dot] + ".é." + good[dot:], "invalid", 0},
 			{"no kid", b64(`{"alg":"RS256"}`) + good[dot:], "invalid", 2},
 			{"alg none", b64(`{"alg":"none"}`) + good[dot:], "invalid", 2},
-			{"noise", strings.Repeat("Zm9v", 300) + good[dot:], "invalid", 2},
+			{"noise", strings.Repeat("Zm9v", 100) + good[dot:], "invalid", 2},
 			{"unknown kid", b64(header("jwk-test-x")) + good[dot:], "unavailable", 2},
 		} {
 			f.want(t, tt.token, tt.want)

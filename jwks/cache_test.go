@@ -127,7 +127,8 @@ func TestCacheOfOne(t *testing.T) {
 		f := start(t, func(c *jwks.Config, _ *endpoint) { c.CacheSize = 1 })
 		for i := range 20 {
 			token := token(fmt.Sprint(i))
-			if f.session(t, token) != f.session(t, token) {
+			first := f.session(t, token)
+			if f.session(t, token) != first {
 				t.Error("the latest token was dropped")
 			}
 			if s := f.Stats(); s.Tokens != 1 {

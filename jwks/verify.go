@@ -2,6 +2,7 @@ package jwks
 
 import (
 	"context"
+	"encoding/binary"
 	"slices"
 	"strings"
 	"time"
@@ -122,14 +123,18 @@ func canonical(s string) bool {
 // decode appends to dst what s, which is canonical, stands for.
 func decode(dst []byte, s string) []byte {
 	n := len(dst)
-	dst = slices.Grow(dst, len(s)/4*3+2)
+	dst = slices.Grow(dst, len(s)/4*3+4)
 	to := dst[n:cap(dst)]
-	for len(s) >= 4 && len(to) >= 3 {
-		v := uint(sextet[s[0]])<<18 | uint(sextet[s[1]])<<12 | uint(sextet[s[2]])<<6 | uint(sextet[s[3]])
-		to[0], to[1], to[2] = byte(v>>16), byte(v>>8), byte(v)
-		s, to, n = s[4:], to[3:], n+3
+	for len(s) >= 8 && len(to) >= 8 { // six bytes at a time, and two that are overwritten
+		binary.BigEndian.PutUint64(to,
+			uint64(sextet[s[0]])<<58|uint64(sextet[s[1]])<<52|uint64(sextet[s[2]])<<46|uint64(sextet[s[3]])<<40|
+				uint64(sextet[s[4]])<<34|uint64(sextet[s[5]])<<28|uint64(sextet[s[6]])<<22|uint64(sextet[s[7]])<<16)
+		s, to, n = s[8:], to[6:], n+6
 	}
 	dst = dst[:n]
+	for ; len(s) >= 4; s = s[4:] {
+		dst = append(dst, sextet[s[0]]<<2|sextet[s[1]]>>4, sextet[s[1]]<<4|sextet[s[2]]>>2, sextet[s[2]]<<6|sextet[s[3]])
+	}
 	if len(s) > 1 {
 		dst = append(dst, sextet[s[0]]<<2|sextet[s[1]]>>4)
 	}
