@@ -59,40 +59,48 @@ const maxCookie = 4096
 // is not written and its cookie is cleared: the other carries the session
 // alone.
 func (j *cookieJar) set(w http.ResponseWriter, r *http.Request, t Tokens, expires time.Time, drop bool) error {
-	sealed := [2]string{t.SessionToken, t.SessionJWT}
-	for i, name := range [2]string{j.tokenName, j.jwtName} {
-		if sealed[i] != "" && j.sealer != nil {
+	values := [2]string{t.SessionToken, t.SessionJWT}
+	names := [2]string{j.tokenName, j.jwtName}
+	for i, name := range names {
+		// What does not fit plain does not fit sealed: the sealer takes no
+		// value of any length.
+		if values[i] != "" && j.sealer != nil && fits(name, values[i]) {
 			var err error
-			if sealed[i], err = j.sealer.Seal(name, sealed[i]); err != nil {
+			if values[i], err = j.sealer.Seal(name, values[i]); err != nil {
 				return err
 			}
 		}
 	}
-	j.forget(w)
 	noStore(w)
-	for _, c := range [2]struct{ name, value string }{{j.tokenName, sealed[0]}, {j.jwtName, sealed[1]}} {
-		value := c.value
-		switch {
-		case value == "" && !drop:
-		case value == "", len(c.name)+len(value) > maxCookie:
-			j.clearOne(w, r, c.name)
-		default:
-			if j.domain != "" { // a host-only one of the same name would come first
-				j.add(w, r, &http.Cookie{Name: c.name, MaxAge: -1})
-			}
-			j.add(w, r, &http.Cookie{Name: c.name, Value: value, Domain: j.domain, Expires: expires,
-				MaxAge: max(1, int(time.Until(expires)/time.Second))})
+	for i, name := range names {
+		value := values[i]
+		if value == "" && !drop {
+			continue // nor is what an earlier step of this request said of it
 		}
+		j.forget(w, name)
+		if value == "" || !fits(name, value) {
+			j.clearOne(w, r, name)
+			continue
+		}
+		if j.domain != "" { // a host-only one of the same name would come first
+			j.add(w, r, &http.Cookie{Name: name, MaxAge: -1})
+		}
+		j.add(w, r, &http.Cookie{Name: name, Value: value, Domain: j.domain, Expires: expires,
+			MaxAge: max(1, int(time.Until(expires)/time.Second))})
 	}
 	return nil
 }
 
+// fits tells whether browsers keep a cookie of that name and value.
+func fits(name, value string) bool { return len(name)+len(value) <= maxCookie }
+
 // clear clears both cookies in every form in which they can exist.
 func (j *cookieJar) clear(w http.ResponseWriter, r *http.Request) {
-	j.forget(w)
 	noStore(w)
-	j.clearOne(w, r, j.tokenName)
-	j.clearOne(w, r, j.jwtName)
+	for _, name := range [2]string{j.tokenName, j.jwtName} {
+		j.forget(w, name)
+		j.clearOne(w, r, name)
+	}
 }
 
 func (j *cookieJar) clearOne(w http.ResponseWriter, r *http.Request, name string) {
@@ -115,16 +123,15 @@ func (j *cookieJar) add(w http.ResponseWriter, r *http.Request, c *http.Cookie) 
 	w.Header().Add("Set-Cookie", c.String())
 }
 
-// forget takes back what an earlier step of the same request set.
-func (j *cookieJar) forget(w http.ResponseWriter) {
+// forget takes back what an earlier step of the same request said of a cookie.
+func (j *cookieJar) forget(w http.ResponseWriter, cookie string) {
 	lines := w.Header()["Set-Cookie"]
 	if len(lines) == 0 {
 		return
 	}
 	var keep []string
 	for _, l := range lines {
-		name, _, _ := strings.Cut(l, "=")
-		if name != j.tokenName && name != j.jwtName {
+		if name, _, _ := strings.Cut(l, "="); name != cookie {
 			keep = append(keep, l)
 		}
 	}
