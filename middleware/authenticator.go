@@ -33,6 +33,7 @@ type Authenticator struct {
 	crossOrigin *http.CrossOriginProtection
 	log         *loud
 	follow      *followers
+	changes     *changes
 
 	// revocations are the ids of sessions that ended, each kept until no JWT
 	// of the session could pass any more.
@@ -73,6 +74,7 @@ func New(cfg Config) (*Authenticator, error) {
 		crossOrigin:        f.crossOrigin,
 		log:                log,
 		follow:             &followers{},
+		changes:            &changes{log: log},
 		revocations:        ttlmap.New[string, struct{}](maxRevocations),
 		project:            f.ProjectID,
 		tokenHeader:        f.TokenHeader,
@@ -118,6 +120,7 @@ func (a *Authenticator) Close() error {
 	}
 	a.stytch.close()
 	a.follow.close()
+	a.changes.close()
 	return a.verifier.Close()
 }
 

@@ -1,0 +1,339 @@
+package middleware
+
+import (
+	"container/heap"
+	"log/slog"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+// Change is what happened to a session.
+type Change uint8
+
+const (
+	Authenticated  Change = iota + 1 // seen by this process for the first time
+	Refreshed                        // confirmed anew, nothing else changed
+	Extended                         // ends later than before
+	FactorsChanged                   // factors were added, removed or authenticated again
+	Hydrated                         // logged in at the back end, by Hydrate
+	Revoked                          // ended by Revoke on this process
+	Expired                          // reached its end
+	Gone                             // Stytch says it is over
+)
+
+// String returns the name in lower case, such as "factors_changed".
+func (c Change) String() string {
+	names := [...]string{"none", "authenticated", "refreshed", "extended", "factors_changed", "hydrated", "revoked", "expired", "gone"}
+	if int(c) < len(names) {
+		return names[c]
+	}
+	return "change(" + strconv.Itoa(int(c)) + ")"
+}
+
+// MarshalText is String.
+func (c Change) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
+
+// Event is a change of a session that this process saw. It holds no token.
+type Event struct {
+	Change    Change
+	SessionID string
+	Session   *sessionctx.Session // as it is now, or was at last; nil if this process knew only its id
+	Previous  *sessionctx.Session // before the change; nil if it was not known
+	Cause     string              // "request", "guard", "hydrate", "refresh", "revoke", "ahead", "follow", "stytch" or "time"
+	At        time.Time
+	// Dropped is how many events this subscriber missed just before this one,
+	// because it was too slow.
+	Dropped uint64
+}
+
+// OnChange calls f for each change of a session that a sees, from now until
+// unsubscribe or Close. Calls come one at a time, on a goroutine of f's own,
+// in the order of the changes of each session; they never hold up a request.
+// Events for an f that is 256 behind are dropped and counted in Event.Dropped;
+// a panic in f is logged and ends nothing. Neither unsubscribe nor Close waits
+// for a call under way.
+//
+// A process sees what its own requests show: a session ended elsewhere is
+// Gone when Stytch says so to this process.
+func (a *Authenticator) OnChange(f func(Event)) (unsubscribe func()) {
+	if a.zero() || f == nil {
+		return func() {}
+	}
+	return a.changes.subscribe(f)
+}
+
+const (
+	subscriberQueue = 256
+	trackedSessions = 10_000
+)
+
+// changes finds out what changed about sessions while somebody listens. The
+// cost while nobody does is one atomic load.
+type changes struct {
+	log    *loud
+	active atomic.Int32
+
+	mu      sync.Mutex
+	closed  bool
+	subs    map[*subscriber]struct{}
+	last    map[string]*tracked
+	ends    byEnd
+	alarm   *time.Timer
+	alarmAt time.Time
+}
+
+// tracked is the last that is known of a session.
+type tracked struct {
+	session *sessionctx.Session
+	index   int // in ends
+}
+
+type subscriber struct {
+	queue   chan Event
+	dropped atomic.Uint64
+	ended   atomic.Bool
+}
+
+func (c *changes) subscribe(f func(Event)) func() {
+	s := &subscriber{queue: make(chan Event, subscriberQueue)}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return func() {}
+	}
+	if c.subs == nil {
+		c.subs = make(map[*subscriber]struct{})
+		c.last = make(map[string]*tracked)
+	}
+	c.subs[s] = struct{}{}
+	c.active.Add(1)
+	go func() {
+		for e := range s.queue {
+			if s.ended.Load() {
+				return
+			}
+			if e.Dropped = s.dropped.Swap(0); e.Dropped > 0 {
+				c.log.say(slog.LevelWarn, "a subscriber of OnChange is too slow, events were dropped")
+			}
+			c.call(f, e)
+		}
+	}()
+	return func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.end(s)
+		if len(c.subs) == 0 {
+			c.forget()
+		}
+	}
+}
+
+func (c *changes) call(f func(Event), e Event) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.log.panicked("a subscriber of OnChange", p)
+		}
+	}()
+	f(e)
+}
+
+// end ends a subscriber, once.
+func (c *changes) end(s *subscriber) {
+	if _, there := c.subs[s]; there {
+		delete(c.subs, s)
+		c.active.Add(-1)
+		s.ended.Store(true)
+		close(s.queue)
+	}
+}
+
+func (c *changes) forget() {
+	c.last, c.ends = make(map[string]*tracked), nil
+	if c.alarm != nil {
+		c.alarm.Stop()
+	}
+	c.alarmAt = time.Time{}
+}
+
+func (c *changes) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	for s := range c.subs {
+		c.end(s)
+	}
+	c.forget()
+}
+
+// saw compares s with what was known of the session.
+func (c *changes) saw(s *sessionctx.Session, cause string) {
+	if c.active.Load() == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	t := c.last[s.ID()]
+	if t != nil && (t.session == s || older(s, t.session)) {
+		return
+	}
+	e := Event{SessionID: s.ID(), Session: s, Cause: cause, At: time.Now()}
+	if t == nil {
+		c.track(s)
+		e.Change = Authenticated
+		if cause == causeHydrate {
+			e.Change = Hydrated
+		}
+		c.publish(e)
+		return
+	}
+	e.Previous = t.session
+	t.session = s
+	heap.Fix(&c.ends, t.index)
+	c.arm()
+	e.Change = Refreshed
+	if cause == causeHydrate {
+		e.Change = Hydrated
+		c.publish(e)
+		e.Change = 0
+	}
+	if !slices.EqualFunc(e.Previous.Factors(), s.Factors(), sameFactor) {
+		e.Change = FactorsChanged
+		c.publish(e)
+		e.Change = 0
+	}
+	if s.ExpiresAt().After(e.Previous.ExpiresAt()) {
+		e.Change = Extended
+		c.publish(e)
+		e.Change = 0
+	}
+	if e.Change == Refreshed {
+		c.publish(e)
+	}
+}
+
+// older tells whether s says nothing that is newer than what is known: another
+// tab may go on sending a JWT from before the last change.
+func older(s, known *sessionctx.Session) bool {
+	if d := s.LastAccessedAt().Compare(known.LastAccessedAt()); d != 0 {
+		return d < 0
+	}
+	return s.Source() == sessionctx.Local || !s.VerifiedAt().After(known.VerifiedAt())
+}
+
+func sameFactor(x, y sessionctx.Factor) bool {
+	return x.Type == y.Type && x.DeliveryMethod == y.DeliveryMethod && x.LastAuthenticatedAt.Equal(y.LastAuthenticatedAt)
+}
+
+// over says that a session has ended.
+func (c *changes) over(id string, how Change, cause string) {
+	if c.active.Load() == 0 {
+		return
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := Event{Change: how, SessionID: id, Cause: cause, At: time.Now()}
+	if t := c.last[id]; t != nil {
+		e.Session, e.Previous = t.session, t.session
+		heap.Remove(&c.ends, t.index)
+		delete(c.last, id)
+	}
+	c.publish(e)
+}
+
+// track begins to follow a session; the one that ends first makes room.
+func (c *changes) track(s *sessionctx.Session) {
+	if len(c.ends) >= trackedSessions {
+		first := heap.Pop(&c.ends).(*tracked)
+		delete(c.last, first.session.ID())
+	}
+	t := &tracked{session: s}
+	c.last[s.ID()] = t
+	heap.Push(&c.ends, t)
+	c.arm()
+}
+
+// arm sets the alarm to the first end.
+func (c *changes) arm() {
+	if c.closed || len(c.ends) == 0 {
+		return
+	}
+	at := c.ends[0].session.ExpiresAt()
+	if at.Equal(c.alarmAt) {
+		return
+	}
+	c.alarmAt = at
+	if c.alarm == nil {
+		c.alarm = time.AfterFunc(time.Until(at), c.expire)
+		return
+	}
+	c.alarm.Reset(time.Until(at))
+}
+
+// expire publishes the ends that have come.
+func (c *changes) expire() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	for len(c.ends) > 0 && !now.Before(c.ends[0].session.ExpiresAt()) {
+		t := heap.Pop(&c.ends).(*tracked)
+		delete(c.last, t.session.ID())
+		c.publish(Event{Change: Expired, SessionID: t.session.ID(), Session: t.session, Previous: t.session, Cause: causeTime, At: now})
+	}
+	c.alarmAt = time.Time{}
+	c.arm()
+}
+
+// publish gives e to every subscriber that has room. The lock keeps the order.
+func (c *changes) publish(e Event) {
+	for s := range c.subs {
+		select {
+		case s.queue <- e:
+		default:
+			s.dropped.Add(1)
+		}
+	}
+}
+
+// The causes of an Event.
+const (
+	causeRequest = "request"
+	causeGuard   = "guard"
+	causeHydrate = "hydrate"
+	causeRefresh = "refresh"
+	causeRevoke  = "revoke"
+	causeAhead   = "ahead"
+	causeFollow  = "follow"
+	causeStytch  = "stytch"
+	causeTime    = "time"
+)
+
+// byEnd is a heap of sessions, the one that ends first on top.
+type byEnd []*tracked
+
+func (h byEnd) Len() int { return len(h) }
+func (h byEnd) Less(i, j int) bool {
+	return h[i].session.ExpiresAt().Before(h[j].session.ExpiresAt())
+}
+func (h byEnd) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+
+func (h *byEnd) Push(x any) {
+	t := x.(*tracked)
+	t.index = len(*h)
+	*h = append(*h, t)
+}
+
+func (h *byEnd) Pop() any {
+	old := *h
+	t := old[len(old)-1]
+	old[len(old)-1] = nil
+	*h = old[:len(old)-1]
+	return t
+}
