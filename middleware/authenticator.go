@@ -45,6 +45,7 @@ type Authenticator struct {
 	sessionDuration        time.Duration
 	maxTokenAge            time.Duration
 	opaqueTTL              time.Duration
+	refreshAhead           time.Duration
 	loginURL, stepUpURL    string
 	errorHandler           func(http.ResponseWriter, *http.Request, error)
 	countRecoveryCodes     bool
@@ -107,6 +108,7 @@ func New(cfg Config) (*Authenticator, error) {
 		flights:     make(map[credential]*flight),
 		budget:      bucket{rate: float64(f.OpaqueRate), burst: float64(f.OpaqueBurst)},
 	}
+	a.cookies.remembered = ttlmap.New[sealedCookie, string](2 * f.CacheSize)
 	a.stytch.ctx, a.stytch.stop = context.WithCancel(context.Background())
 	return a, nil
 }

@@ -6,6 +6,7 @@ import (
 	"net/textproto"
 	"slices"
 	"strings"
+	"time"
 )
 
 // carrier is what of a request carries the credentials; exactly one does.
@@ -259,14 +260,26 @@ func (a *Authenticator) fromCookies(token, jwt string) (credentials, *denial) {
 
 // open opens sealed cookies. One that does not open counts as malformed.
 func (a *Authenticator) open(c credentials, token, jwt string) (credentials, *denial) {
-	if token != "" {
-		if v, old, ok := a.cookies.sealer.Open(a.cookies.tokenName, token); ok && isOpaque(v) {
-			c.token, c.reseal = v, c.reseal || old
+	for _, s := range [2]struct {
+		sealed   sealedCookie
+		name     string
+		wellMade func(string) bool
+		slot     *string
+	}{
+		{sealedCookie{false, token}, a.cookies.tokenName, isOpaque, &c.token},
+		{sealedCookie{true, jwt}, a.cookies.jwtName, isJWT, &c.jwt},
+	} {
+		if s.sealed.value == "" {
+			continue
 		}
-	}
-	if jwt != "" {
-		if v, old, ok := a.cookies.sealer.Open(a.cookies.jwtName, jwt); ok && isJWT(v) {
-			c.jwt, c.reseal = v, c.reseal || old
+		v, old, ok := a.cookies.sealer.Open(s.name, s.sealed.value)
+		if !ok || !s.wellMade(v) {
+			continue
+		}
+		*s.slot, c.reseal = v, c.reseal || old
+		if !old {
+			s.sealed.value = strings.Clone(s.sealed.value)
+			a.cookies.remembered.Put(s.sealed, v, time.Now().Add(openedTTL))
 		}
 	}
 	if c.token == "" && c.jwt == "" {

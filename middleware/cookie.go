@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stytchware/stytchware/internal/seal"
+	"github.com/stytchware/stytchware/internal/ttlmap"
 )
 
 // Posture says who may read the session cookies.
@@ -48,6 +49,9 @@ type cookieJar struct {
 	domain             string
 	tokenName, jwtName string
 	sealer             *seal.Sealer // nil: not sealed
+
+	// remembered is what sealed cookies that opened with the first key hold.
+	remembered *ttlmap.Map[sealedCookie, string]
 }
 
 // maxCookie is the most bytes of name and value together that browsers keep

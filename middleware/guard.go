@@ -189,6 +189,10 @@ func (a *Authenticator) examine(r *http.Request) *state {
 		st.out = &decision{denial: denyZero}
 		return st
 	}
+	if s, c, ok := a.quick(r); ok {
+		st.session, st.token, st.jwt, st.carrier = s, c.token, c.jwt, c.carrier
+		return st
+	}
 	c, d := a.read(r)
 	st.token, st.jwt, st.carrier, st.reseal = c.token, c.jwt, c.carrier, c.reseal
 	if d == nil && c.carrier == byCookies && a.crossSite(r) {

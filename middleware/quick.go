@@ -1,0 +1,105 @@
+package middleware
+
+import (
+	"net/http"
+	"net/textproto"
+	"strings"
+	"time"
+
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+// quick answers for a request whose JWT was verified before and would be
+// accepted again: what read and decide would answer, without looking at every
+// byte. A JWT that equals a verified one is well formed. Whatever is not plain
+// (two cookies of a name, another carrier, a foreign site, a revocation) is
+// left to them.
+func (a *Authenticator) quick(r *http.Request) (*sessionctx.Session, credentials, bool) {
+	c, ok := a.glance(r.Header)
+	if !ok {
+		return nil, c, false
+	}
+	s, until, ok := a.verifier.Cached(c.jwt)
+	if !ok || a.isRevoked(s) || c.carrier == byCookies && a.crossSite(r) {
+		return nil, c, false
+	}
+	if a.refreshAhead > 0 && time.Until(until) < a.refreshAhead {
+		return nil, c, false
+	}
+	return s, c, true
+}
+
+// glance finds the JWT where it plainly is, and the token beside it.
+func (a *Authenticator) glance(h http.Header) (credentials, bool) {
+	if lines := h["Authorization"]; len(lines) > 0 {
+		if len(lines) > 1 {
+			return credentials{}, false
+		}
+		if value, ok := bearer(lines[0]); ok {
+			return credentials{jwt: value, carrier: byBearer}, true
+		}
+	}
+	if a.tokenHeader != "" || a.jwtHeader != "" {
+		return credentials{}, false
+	}
+	c := credentials{carrier: byCookies}
+	for _, line := range h["Cookie"] {
+		for len(line) > 0 {
+			part := line
+			if i := strings.IndexByte(line, ';'); i >= 0 {
+				part, line = line[:i], line[i+1:]
+			} else {
+				line = ""
+			}
+			if part = textproto.TrimString(part); part == "" || part[0] != a.cookies.tokenName[0] && part[0] != a.cookies.jwtName[0] {
+				continue
+			}
+			name, value, _ := strings.Cut(part, "=")
+			name = textproto.TrimString(name)
+			slot := &c.token
+			switch name {
+			case a.cookies.tokenName:
+			case a.cookies.jwtName:
+				slot = &c.jwt
+			default:
+				continue
+			}
+			if *slot != "" || absent(value) || value[0] == '"' {
+				return c, false
+			}
+			*slot = value
+		}
+	}
+	if c.jwt == "" {
+		return c, false
+	}
+	if a.cookies.sealer != nil {
+		return a.opened(c)
+	}
+	return c, c.token == "" || isOpaque(c.token)
+}
+
+// sealedCookie is a cookie's value as it comes, and which cookie it is.
+type sealedCookie struct {
+	jwt   bool
+	value string
+}
+
+// openedTTL is how long what a sealed cookie holds is remembered.
+const openedTTL = 5 * time.Minute
+
+// opened puts what sealed cookies hold in their place, if they were opened
+// before with the first key.
+func (a *Authenticator) opened(c credentials) (credentials, bool) {
+	jwt, ok := a.cookies.remembered.Get(sealedCookie{true, c.jwt})
+	if !ok {
+		return c, false
+	}
+	if c.token != "" {
+		if c.token, ok = a.cookies.remembered.Get(sealedCookie{false, c.token}); !ok {
+			return c, false
+		}
+	}
+	c.jwt = jwt
+	return c, true
+}
