@@ -33,6 +33,19 @@ type Config struct {
 	RefreshInterval time.Duration
 	Cooldown        time.Duration // least time between two fetches for unknown keys; default 10 s
 	CacheSize       int           // verified tokens kept; default 10,000
+
+	// OnFetch is told of each key fetch after it ended, one at a time, on the
+	// fetch's goroutine: it should return soon. Default: none.
+	OnFetch func(Fetch)
+}
+
+// Fetch is one fetch of the key set.
+type Fetch struct {
+	Began   time.Time
+	Took    time.Duration
+	Err     error // nil if the key set was taken over; else the old one stays
+	Keys    int   // usable keys of the current set
+	Skipped int   // unusable keys of the set fetched
 }
 
 const maxInterval = keyLife / 2

@@ -27,6 +27,7 @@ type keyring struct {
 	cooldown time.Duration
 	log      *slog.Logger
 	loaded   func() // called after each successful fetch
+	onFetch  func(Fetch)
 
 	set atomic.Pointer[keySet]
 
@@ -59,6 +60,7 @@ func newKeyring(cfg Config, base string, loaded func()) *keyring {
 		cooldown: cfg.Cooldown,
 		log:      cfg.Logger,
 		loaded:   loaded,
+		onFetch:  cfg.OnFetch,
 		closing:  make(chan struct{}),
 		ended:    make(chan struct{}, 1),
 	}
@@ -244,15 +246,24 @@ func (k *keyring) end(f *fetch, skipped int, err error) {
 	k.due = k.started.Add(wait)
 	k.fetching = nil
 	f.err = err
+	began := k.started
 	close(f.done)
 	k.mu.Unlock()
 	select {
 	case k.ended <- struct{}{}:
 	default:
 	}
+	spared := func(f func()) {
+		defer func() { _ = recover() }() // a logger or hook that panics spoils nothing
+		f()
+	}
 	if line != nil {
-		defer func() { _ = recover() }() // a logger that panics spoils nothing
-		line()
+		spared(line)
+	}
+	if k.onFetch != nil {
+		spared(func() {
+			k.onFetch(Fetch{Began: began, Took: now.Sub(began), Err: err, Keys: k.stats().Keys, Skipped: skipped})
+		})
 	}
 }
 

@@ -22,15 +22,20 @@ const (
 	Local Source = iota + 1
 	// Remote: Stytch was asked by this request, or by another one that it joined.
 	Remote
+	// Stale: the JWT was past its time and Stytch could not be asked; the
+	// program's configuration dangerously allows that for a while.
+	Stale
 )
 
-// String returns "local", "remote" or "unknown".
+// String returns "local", "remote", "stale" or "unknown".
 func (s Source) String() string {
 	switch s {
 	case Local:
 		return "local"
 	case Remote:
 		return "remote"
+	case Stale:
+		return "stale"
 	}
 	return "unknown"
 }
