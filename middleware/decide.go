@@ -140,7 +140,10 @@ func alive(s *answer, now time.Time, ttl time.Duration) bool {
 // where there is one.
 func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *sessionctx.Session) decision {
 	if s.gone() {
-		if signed != nil {
+		switch {
+		case s.over != "": // of a pair it is the token's that is over
+			a.markRevoked(s.over)
+		case signed != nil:
 			a.markRevoked(signed.ID())
 		}
 		return decision{denial: denyGone, called: called}
@@ -164,7 +167,7 @@ func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *se
 	if a.isRevoked(out.session) {
 		return decision{denial: denyRevoked, called: called}
 	}
-	a.follow.extended(out.session)
+	a.follow.moved(out.session)
 	return out
 }
 

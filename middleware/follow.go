@@ -12,9 +12,10 @@ import (
 // answer: a stream of events, a WebSocket, a long poll. It ends when the
 // session expires, when it is revoked on this process or found to be over,
 // when a is closed, or with ctx; context.Cause then is ErrNoSession for the
-// first two, ErrUnavailable for the third. If the session is extended so is
-// the context. ctx must be a request's context after Load or a guard; without
-// a session the result has ended already. Call cancel when done.
+// first two, ErrUnavailable for the third. Where the end of the session moves,
+// so does that of the context. ctx must be a request's context after Load or a
+// guard; without a session the result has ended already. Call cancel when
+// done.
 func (a *Authenticator) Follow(ctx context.Context) (followed context.Context, cancel context.CancelFunc) {
 	st := a.stateOf(ctx)
 	followed, end := context.WithCancelCause(ctx)
@@ -28,7 +29,7 @@ func (a *Authenticator) Follow(ctx context.Context) (followed context.Context, c
 		return followed, cancel
 	}
 	f := &follower{id: st.session.ID(), end: end}
-	if !a.follow.add(f, st.session.ExpiresAt()) {
+	if !a.follow.add(f, st.session) {
 		end(denyClosed)
 		return followed, cancel
 	}
@@ -43,8 +44,8 @@ func (a *Authenticator) Follow(ctx context.Context) (followed context.Context, c
 type follower struct {
 	id      string
 	end     context.CancelCauseFunc
-	expires time.Time   // guarded by followers.mu
-	timer   *time.Timer // guarded by followers.mu
+	session *sessionctx.Session // as known last; guarded by followers.mu
+	timer   *time.Timer         // guarded by followers.mu
 }
 
 // followers are all of them, by session id. The zero value is ready.
@@ -54,7 +55,7 @@ type followers struct {
 	m      map[string]map[*follower]struct{}
 }
 
-func (fs *followers) add(f *follower, expires time.Time) bool {
+func (fs *followers) add(f *follower, s *sessionctx.Session) bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.closed {
@@ -67,8 +68,8 @@ func (fs *followers) add(f *follower, expires time.Time) bool {
 		fs.m[f.id] = make(map[*follower]struct{})
 	}
 	fs.m[f.id][f] = struct{}{}
-	f.expires = expires
-	f.timer = time.AfterFunc(time.Until(expires), func() { f.end(denyExpired) })
+	f.session = s
+	f.timer = time.AfterFunc(time.Until(s.ExpiresAt()), func() { f.end(denyExpired) })
 	return true
 }
 
@@ -91,15 +92,20 @@ func (fs *followers) revoked(id string) {
 	}
 }
 
-// extended moves the end of what follows the session.
-func (fs *followers) extended(s *sessionctx.Session) {
+// moved moves the end of what follows the session to where it is by s, unless
+// something newer was known of it.
+func (fs *followers) moved(s *sessionctx.Session) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	for f := range fs.m[s.ID()] {
+		if s.VerifiedAt().Before(f.session.VerifiedAt()) {
+			continue
+		}
+		moves := !s.ExpiresAt().Equal(f.session.ExpiresAt())
+		f.session = s
 		// A timer that has fired cannot be called back.
-		if s.ExpiresAt().After(f.expires) && f.timer.Stop() {
-			f.expires = s.ExpiresAt()
-			f.timer.Reset(time.Until(f.expires))
+		if moves && f.timer.Stop() {
+			f.timer.Reset(time.Until(s.ExpiresAt()))
 		}
 	}
 }
