@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -19,6 +20,7 @@ type answer struct {
 	session *sessionctx.Session // Source Remote; nil: the session is over
 	cached  *sessionctx.Session // the same with Source Local, for those who find it later
 	tokens  Tokens              // the JWT was verified, or is ""
+	over    string              // the session that is over, where it is known
 
 	began   time.Time // when the call began
 	recheck bool      // asked for by a guard: serves further re-checks
@@ -26,6 +28,15 @@ type answer struct {
 
 // gone tells whether the answer is that the session is over.
 func (s *answer) gone() bool { return s.session == nil }
+
+// id returns the session that the answer is about, "" where it is not known:
+// of a session that is over Stytch says no id.
+func (s *answer) id() string {
+	if s.gone() {
+		return s.over
+	}
+	return s.session.ID()
+}
 
 // inquiries shares the calls to Stytch between requests: one at a time per
 // credential, under a context of its own, and what came out of it.
@@ -112,15 +123,16 @@ func (q *inquiries) join(c credential, w wants) (*flight, *answer, *denial) {
 	if q.closed {
 		return nil, nil, denyClosed
 	}
+	// Looked at under the lock: a flight may just have landed. Looked at first:
+	// what will do needs no waiting for one that may fail.
+	if s := q.kept(c); w.takes(s) {
+		return nil, s, nil
+	}
 	if f := q.flights[c]; f != nil {
 		if w.joins(f) {
 			f.recheck = f.recheck || w.recheck
 		}
 		return f, nil, nil
-	}
-	// Looked at under the lock: a flight may just have landed.
-	if s := q.kept(c); w.takes(s) {
-		return nil, s, nil
 	}
 	if w.budgeted && !q.budget.take(time.Now()) {
 		return nil, nil, denyBudget
@@ -146,10 +158,15 @@ func (q *inquiries) fly(c credential, f *flight) {
 		q.mu.Lock()
 		defer q.mu.Unlock()
 		if s != nil {
-			// A revocation here while the call was under way outweighs it.
-			if old := q.kept(c); old != nil && old.gone() && !old.began.Before(f.began) {
-				s = old
+			old := q.kept(c)
+			if old != nil && old.gone() && !old.began.Before(f.began) {
+				// A revocation here while the call was under way outweighs it,
+				// but may not have known which session it was about.
+				s = &answer{began: old.began, over: cmp.Or(old.over, s.id())}
 			} else {
+				if s.gone() && old != nil {
+					s.over = old.id()
+				}
 				s.began, s.recheck = f.began, f.recheck
 				q.keep(c, s)
 			}
@@ -281,8 +298,8 @@ func (q *inquiries) revokeLater(c stytchapi.Credential) {
 }
 
 const (
-	maxLater  = 256             // log-outs waiting for Stytch
-	laterMost = 4 * time.Minute // the last pause between two attempts: 8 minutes in all
+	maxLater  = 256               // log-outs waiting for Stytch
+	laterMost = 256 * time.Second // the last pause between two attempts: 8 minutes in all
 )
 
 // close ends every flight and waits for it.
