@@ -30,10 +30,10 @@ type Route struct {
 
 	Method string // default GET
 	Path   string // with a query, or a whole URL; the host is example.com by default
-	Body   string
+	Body   string // default none
 	Header http.Header // of every request, such as Content-Type
 
-	Needs Needs
+	Needs Needs // default: nothing, the route is open
 	// Within asks for MFA whose second factor is at most that old, as
 	// middleware.Within. Default: of any age.
 	Within time.Duration
