@@ -28,9 +28,9 @@ const (
 type Route struct {
 	_ [0]func()
 
-	Method string // default GET
-	Path   string // with a query, or a whole URL; the host is example.com by default
-	Body   string // default none
+	Method string      // default GET
+	Path   string      // with a query, or a whole URL; the host is example.com by default
+	Body   string      // default none
 	Header http.Header // of every request, such as Content-Type
 
 	Needs Needs // default: nothing, the route is open
