@@ -288,6 +288,9 @@ func TestConfigPrintsNoSecret(t *testing.T) {
 			}
 		}
 	}
+	if cfg.GoString() != cfg.String() || cfg.LogValue().String() != cfg.String() {
+		t.Errorf("%q %q", cfg.GoString(), cfg.LogValue())
+	}
 	if s := fmt.Sprint(swapped); s != `middleware.Config("no project id", secrets redacted)` {
 		t.Errorf("%s", s)
 	}
