@@ -133,6 +133,82 @@ func TestGoneByToken(t *testing.T) {
 	})
 }
 
+// A lone JWT is exchanged for an answer about its own user and session only,
+// however consistent the answer is in itself; of a pair, the token's session
+// may be another one of the same user.
+func TestAnswerAboutAnother(t *testing.T) {
+	for name, c := range map[string]struct {
+		user, session string // put in the answer in place of the right ones
+		pair          bool
+		status        int // 0: a session
+	}{
+		"another user":             {"user-test-00000000-0000-4000-8000-000000000000", "", false, 503},
+		"another session":          {"", "session-test-00000000-0000-4000-8000-000000000000", false, 503},
+		"pair, another user":       {"user-test-00000000-0000-4000-8000-000000000000", "", true, 401},
+		"pair, another session":    {"", "session-test-00000000-0000-4000-8000-000000000000", true, 0},
+		"what was asked for":       {"", "", false, 0},
+		"pair, what was asked for": {"", "", true, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, nil, func(w *world) {
+				s := w.login()
+				w.project.FailAPI(stytchtest.Rewrite(func(a map[string]any) {
+					a["session_jwt"] = "" // nothing else to tell by
+					if c.user != "" {
+						a["session"].(map[string]any)["user_id"] = c.user
+						a["user"].(map[string]any)["user_id"] = c.user
+					}
+					if c.session != "" {
+						a["session"].(map[string]any)["session_id"] = c.session
+					}
+				}))
+				given := w.stale(s)
+				if !c.pair {
+					given.SessionToken = ""
+				}
+				got := w.get(nil, cookies(given))
+				if got.seen.Status != c.status || (got.seen.SessionID == "") != (c.status != 0) {
+					t.Errorf("%+v", got.seen)
+				}
+				// The old JWT goes only where it is another session's.
+				_, set, cleared := got.cookie(jwtCookie)
+				if want := name == "pair, another session" || c.status == 401; set || cleared != want {
+					t.Errorf("%v", got.Header)
+				}
+				if c.status == 503 && got.setCookies() != 0 {
+					t.Errorf("%v", got.Header)
+				}
+				advance(time.Second)
+				if _, _, err := w.hydrate(given); middleware.Status(err) != max(c.status, 200) {
+					t.Errorf("Hydrate: %v", err)
+				}
+				if _, _, err := w.refresh(0, cookies(given)); middleware.Status(err) != max(c.status, 200) {
+					t.Errorf("Refresh: %v", err)
+				}
+				w.calls(3)
+			})
+		})
+	}
+}
+
+// A session_jwt that is stale already when it arrives is the session's all the
+// same, and another session's is not.
+func TestAnswerWithAStaleJWT(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s, other := w.login(), w.login()
+		old := w.project.MintJWT(s.ID, stytchtest.Mint{IssuedAt: time.Now().Add(-6 * time.Minute)})
+		w.project.FailAPI(stytchtest.SessionJWT(old))
+		got := w.get(nil, cookies(w.stale(s)))
+		if value, _, _ := got.cookie(jwtCookie); got.seen.SessionID != s.ID || value != old {
+			t.Errorf("%+v %v", got.seen, got.Header)
+		}
+		w.project.FailAPI(stytchtest.SessionJWT(w.stale(other).SessionJWT))
+		if got := w.get(nil, bearer(w.stale(s).SessionJWT)); got.seen.Status != 503 {
+			t.Errorf("%+v", got.seen)
+		}
+	})
+}
+
 // The budget refills, and a token that Stytch knows or knows not does not draw
 // on it again.
 func TestBudgetRefills(t *testing.T) {
@@ -385,7 +461,7 @@ func TestCVE_2026_40155_Swap(t *testing.T) {
 						t.Errorf("user %d, %s: session %q of %q", u, what, id, user)
 					}
 				}
-				for range 12 {
+				for range 8 {
 					stale := middleware.Tokens{SessionToken: s.Tokens.SessionToken,
 						SessionJWT: w.project.MintJWT(s.ID, stytchtest.Mint{IssuedAt: time.Now().Add(-time.Duration(6+rnd.IntN(2)) * time.Minute)})}
 					lone := middleware.Tokens{SessionJWT: stale.SessionJWT}

@@ -139,11 +139,7 @@ func (j *cookieJar) forget(w http.ResponseWriter, cookie string) {
 			keep = append(keep, l)
 		}
 	}
-	if keep == nil {
-		w.Header().Del("Set-Cookie")
-		return
-	}
-	w.Header()["Set-Cookie"] = keep
+	w.Header()["Set-Cookie"] = keep // what is forgotten is said anew
 }
 
 func noStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }

@@ -139,6 +139,18 @@ func TestHydrate(t *testing.T) {
 	}
 }
 
+// An answer without a session token leaves the one that was given.
+func TestHydrateKeepsTheToken(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s := w.login()
+		w.project.FailAPI(stytchtest.Rewrite(func(a map[string]any) { delete(a, "session_token") }))
+		got, in, err := w.hydrate(s.Tokens)
+		if value, set, _ := got.cookie(tokenCookie); err != nil || in.ID() != s.ID || !set || value != s.Tokens.SessionToken {
+			t.Errorf("%v %v %v", in, err, got.Header)
+		}
+	})
+}
+
 // A session that was revoked here does not come back by Hydrate.
 func TestHydrateAfterRevoke(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
@@ -637,6 +649,10 @@ func TestRevokeOfRubbish(t *testing.T) {
 		if got := w.get(nil, cookies(s.Tokens)); got.seen.SessionID != s.ID {
 			t.Errorf("%+v", got.seen)
 		}
+		// Two headers: neither is believed, and the caller hears of it.
+		if got, err := w.revoke(header("Authorization", "Bearer "+s.Tokens.SessionJWT), header("Authorization", "Bearer x"), cookies(s.Tokens)); !errors.Is(err, middleware.ErrInvalidRequest) || !got.untouched() {
+			t.Errorf("%v %v", err, got.Header)
+		}
 		// Cross-site: nothing happens at all.
 		for _, o := range []option{cookies(s.Tokens), bearer(s.Tokens.SessionToken)} {
 			if got, err := w.revoke(o, crossSite); !errors.Is(err, middleware.ErrCrossSite) || !got.untouched() {
@@ -863,47 +879,53 @@ func TestRevokeBeatsAnAnswerOnItsWay(t *testing.T) {
 		"token, JWT": {func(_ *world, s stytchtest.Session) option { return bearer(s.Tokens.SessionToken) },
 			func(_ *world, s stytchtest.Session) option { return bearer(s.Tokens.SessionJWT) }},
 	} {
-		t.Run(name, func(t *testing.T) {
-			inWorld(t, nil, func(w *world) {
-				s := w.login()
-				synctest.Wait()
-				asks := c.asks(w, s)
-				revokes := c.revokes(w, s)
-				w.project.FailAPI(late(time.Second).On(authenticatePath))
-				var wg sync.WaitGroup
-				for range 3 {
+		for answer, fault := range map[string]stytchtest.Fault{"yes": late(time.Second), "no": stytchtest.Slow(time.Second)} {
+			t.Run(name+", "+answer, func(t *testing.T) {
+				inWorld(t, nil, func(w *world) {
+					s := w.login()
+					synctest.Wait()
+					asks := c.asks(w, s)
+					revokes := c.revokes(w, s)
+					w.project.FailAPI(fault.On(authenticatePath))
+					var wg sync.WaitGroup
+					for range 3 {
+						wg.Go(func() {
+							if got := w.get(nil, asks); got.seen.Status != 401 || got.seen.SessionID != "" {
+								t.Errorf("the one who waited: %+v", got.seen)
+							}
+						})
+					}
 					wg.Go(func() {
-						if got := w.get(nil, asks); got.seen.Status != 401 || got.seen.SessionID != "" {
-							t.Errorf("the one who waited: %+v", got.seen)
+						if _, in, err := w.refresh(0, asks); err == nil {
+							t.Errorf("Refresh gave %v", in)
 						}
 					})
-				}
-				wg.Go(func() {
-					if _, in, err := w.refresh(0, asks); err == nil {
-						t.Errorf("Refresh gave %v", in)
+					advance(500 * time.Millisecond)
+					start := time.Now()
+					if _, err := w.revoke(revokes); err != nil || time.Since(start) != 0 {
+						t.Errorf("%v after %v", err, time.Since(start))
 					}
-				})
-				advance(500 * time.Millisecond)
-				start := time.Now()
-				if _, err := w.revoke(revokes); err != nil || time.Since(start) != 0 {
-					t.Errorf("%v after %v", err, time.Since(start))
-				}
-				if got := w.get(nil, revokes); got.seen.Status != 401 {
-					t.Errorf("at once: %+v", got.seen)
-				}
-				wg.Wait()
-				calls := w.project.Calls().Authenticate
-				for range 6 { // the kept answer is gone, and all that is of the session
-					for _, o := range []option{asks, revokes, bearer(w.project.MintJWT(s.ID, stytchtest.Mint{}))} {
-						if got := w.get(nil, o); got.seen.Status != 401 {
-							t.Errorf("later: %+v", got.seen)
+					if got := w.get(nil, revokes); got.seen.Status != 401 {
+						t.Errorf("at once: %+v", got.seen)
+					}
+					wg.Wait()
+					calls := w.project.Calls().Authenticate
+					for range 6 { // the kept answer is gone, and all that is of the session
+						all := []option{asks, revokes, bearer(w.project.MintJWT(s.ID, stytchtest.Mint{}))}
+						if name == "both by token" && answer == "no" {
+							all = all[:2] // nobody ever said which session the token was of
 						}
+						for _, o := range all {
+							if got := w.get(nil, o); got.seen.Status != 401 {
+								t.Errorf("later: %+v", got.seen)
+							}
+						}
+						advance(5 * time.Second)
 					}
-					advance(5 * time.Second)
-				}
-				w.calls(calls)
+					w.calls(calls)
+				})
 			})
-		})
+		}
 	}
 }
 
