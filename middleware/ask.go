@@ -24,6 +24,7 @@ type answer struct {
 
 	began   time.Time // when the call began
 	recheck bool      // asked for by a guard: serves further re-checks
+	ahead   bool      // asked for ahead: serves for as long as a JWT would
 }
 
 // gone tells whether the answer is that the session is over.
@@ -46,6 +47,8 @@ type inquiries struct {
 	log      *loud
 
 	negativeTTL time.Duration
+	called      func(Call) // told of each call; nil for none
+	refused     func()     // told when the budget is spent
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -60,12 +63,19 @@ type inquiries struct {
 	flights map[credential]*flight
 	budget  bucket
 	later   int // revocations that wait for Stytch
+
+	ahead struct {
+		most    int // at a time
+		running int // guarded by mu
+		tried   *ttlmap.Map[credential, struct{}]
+	}
 }
 
 type flight struct {
 	began    time.Time
 	duration time.Duration
 	recheck  bool // guarded by inquiries.mu
+	ahead    bool // guarded by inquiries.mu
 	done     chan struct{}
 	answer   *answer // set before done is closed
 	err      *denial
@@ -76,6 +86,7 @@ type wants struct {
 	since    time.Time          // a call that began before this will not do; zero: any
 	finished func(*answer) bool // whether a finished answer will do; nil: only that the session is over
 	recheck  bool               // the answer is for a guard
+	ahead    bool               // the answer is for later, in place of a JWT about to go stale
 	budgeted bool               // the token was never seen: draw on the budget
 	duration time.Duration      // to extend the session by; 0: not
 }
@@ -130,15 +141,16 @@ func (q *inquiries) join(c credential, w wants) (*flight, *answer, *denial) {
 	}
 	if f := q.flights[c]; f != nil {
 		if w.joins(f) {
-			f.recheck = f.recheck || w.recheck
+			f.recheck, f.ahead = f.recheck || w.recheck, f.ahead || w.ahead
 		}
 		return f, nil, nil
 	}
 	if w.budgeted && !q.budget.take(time.Now()) {
+		q.refused()
 		return nil, nil, denyBudget
 	}
 	c.value = strings.Clone(c.value) // it may be part of a large header
-	f := &flight{began: time.Now(), duration: w.duration, recheck: w.recheck, done: make(chan struct{})}
+	f := &flight{began: time.Now(), duration: w.duration, recheck: w.recheck, ahead: w.ahead, done: make(chan struct{})}
 	q.flights[c] = f
 	q.running.Go(func() { q.fly(c, f) })
 	return f, nil, nil
@@ -167,7 +179,7 @@ func (q *inquiries) fly(c credential, f *flight) {
 				if s.gone() && old != nil {
 					s.over = old.id()
 				}
-				s.began, s.recheck = f.began, f.recheck
+				s.began, s.recheck, s.ahead = f.began, f.recheck, f.ahead
 				q.keep(c, s)
 			}
 		}
@@ -189,7 +201,9 @@ func (q *inquiries) call(ctx context.Context, c credential, duration time.Durati
 	} else {
 		cred.SessionJWT = c.value
 	}
+	began := time.Now()
 	got, err := q.api.Authenticate(ctx, cred, duration)
+	q.tell("authenticate", began, err)
 	if err != nil {
 		return q.failed(err)
 	}
@@ -234,7 +248,76 @@ func (q *inquiries) failed(err error) (*answer, *denial) {
 	case stytchapi.Setup:
 		return nil, unavailable("Stytch refused our call", e.RetryAfter)
 	}
-	return nil, unavailable("Stytch could not be asked", e.RetryAfter)
+	return nil, &denial{kind: ErrUnavailable, why: "Stytch could not be asked", retry: e.RetryAfter, outage: true}
+}
+
+// revoke ends a session at Stytch.
+func (q *inquiries) revoke(ctx context.Context, c stytchapi.Credential) error {
+	began := time.Now()
+	err := q.api.Revoke(ctx, c)
+	q.tell("revoke", began, err)
+	return err
+}
+
+// tell tells of a call that ended.
+func (q *inquiries) tell(operation string, began time.Time, err error) {
+	if q.called == nil {
+		return
+	}
+	outcome := "ok"
+	var e *stytchapi.Error
+	if errors.As(err, &e) {
+		outcome = e.Class.String()
+	}
+	q.called(Call{Operation: operation, Outcome: outcome, Began: began, Took: time.Since(began)})
+}
+
+// askAhead asks about c in the background and gives the answer to then, unless
+// it tried a moment ago or is busy enough.
+func (q *inquiries) askAhead(c credentials, duration time.Duration, then func(*answer)) {
+	sent := c.sent()
+	if _, tried := q.ahead.tried.Get(sent); tried {
+		return
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.closed || q.ahead.running >= q.ahead.most {
+		return
+	}
+	sent.value = strings.Clone(sent.value)
+	q.ahead.tried.Put(sent, struct{}{}, time.Now().Add(aheadPause))
+	q.ahead.running++
+	q.running.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				q.log.panicked("refresh ahead", p)
+			}
+			q.mu.Lock()
+			q.ahead.running--
+			q.mu.Unlock()
+		}()
+		s, _, d := q.ask(q.ctx, sent, wants{since: time.Now(), ahead: true, duration: duration})
+		if d == nil {
+			then(s)
+		}
+	})
+}
+
+// aheadPause is the least time between two attempts for one credential.
+const aheadPause = 5 * time.Second
+
+// waiting is how many revocations wait to be repeated.
+func (q *inquiries) waiting() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.later
+}
+
+// left is how much of the budget is left.
+func (q *inquiries) left(now time.Time) int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.budget.left(now)
 }
 
 // keep keeps an answer: that a session is over for the negative TTL, a good
@@ -290,7 +373,7 @@ func (q *inquiries) revokeLater(c stytchapi.Credential) {
 			case <-time.After(wait):
 			}
 			var e *stytchapi.Error
-			if err := q.api.Revoke(q.ctx, c); err == nil || errors.As(err, &e) && e.Class != stytchapi.Now {
+			if err := q.revoke(q.ctx, c); err == nil || errors.As(err, &e) && e.Class != stytchapi.Now {
 				return
 			}
 		}
@@ -320,15 +403,24 @@ type bucket struct {
 }
 
 func (b *bucket) take(now time.Time) bool {
-	if !b.at.IsZero() {
-		b.level = min(b.burst, b.level+b.rate*max(0, now.Sub(b.at).Seconds()))
-	} else {
-		b.level = b.burst
-	}
-	b.at = now
+	b.fill(now)
 	if b.level < 1 {
 		return false
 	}
 	b.level--
 	return true
+}
+
+func (b *bucket) fill(now time.Time) {
+	if b.at.IsZero() {
+		b.level = b.burst
+	} else {
+		b.level = min(b.burst, b.level+b.rate*max(0, now.Sub(b.at).Seconds()))
+	}
+	b.at = now
+}
+
+func (b *bucket) left(now time.Time) int {
+	b.fill(now)
+	return int(b.level)
 }

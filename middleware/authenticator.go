@@ -47,6 +47,10 @@ type Authenticator struct {
 	opaqueTTL              time.Duration
 	refreshAhead           time.Duration
 	loginURL, stepUpURL    string
+	serveStale             time.Duration
+	aheadBearer            bool
+	observer               Observer
+	tally                  tally
 	errorHandler           func(http.ResponseWriter, *http.Request, error)
 	countRecoveryCodes     bool
 	countCryptoWallets     bool
@@ -61,14 +65,15 @@ func New(cfg Config) (*Authenticator, error) {
 	if err != nil {
 		return nil, err
 	}
+	log := &loud{to: f.Logger}
 	verifier, err := jwks.New(jwks.Config{
+		OnFetch:   f.Observer.fetched(log),
 		ProjectID: f.ProjectID, BaseURL: f.BaseURL, HTTPClient: f.HTTPClient, Logger: f.Logger,
 		MaxTokenAge: f.MaxTokenAge, Cooldown: f.KeyCooldown, CacheSize: f.CacheSize,
 	})
 	if err != nil {
 		return nil, err
 	}
-	log := &loud{to: f.Logger}
 	a := &Authenticator{
 		verifier:           verifier,
 		cookies:            f.jar,
@@ -83,6 +88,10 @@ func New(cfg Config) (*Authenticator, error) {
 		sessionDuration:    f.SessionDuration,
 		maxTokenAge:        f.MaxTokenAge,
 		opaqueTTL:          f.OpaqueTTL,
+		refreshAhead:       f.RefreshAhead,
+		aheadBearer:        f.RefreshAheadBearer,
+		serveStale:         f.DangerouslyServeStale,
+		observer:           f.Observer,
 		loginURL:           f.LoginURL,
 		stepUpURL:          f.StepUpURL,
 		errorHandler:       f.ErrorHandler,
@@ -108,6 +117,18 @@ func New(cfg Config) (*Authenticator, error) {
 		flights:     make(map[credential]*flight),
 		budget:      bucket{rate: float64(f.OpaqueRate), burst: float64(f.OpaqueBurst)},
 	}
+	a.stytch.ahead.tried = ttlmap.New[credential, struct{}](f.CacheSize)
+	a.stytch.ahead.most = max(1, f.MaxInFlight/4)
+	if f.Observer.Call != nil {
+		a.stytch.called = func(c Call) { a.observe(func() { f.Observer.Call(c) }) }
+	}
+	a.stytch.refused = func() {
+		a.tally.budget.add()
+		if f.Observer.Limit != nil {
+			a.observe(func() { f.Observer.Limit(Limit{Name: "unknown tokens"}) })
+		}
+	}
+	a.cookies.event = a.cookieEvent
 	a.cookies.remembered = ttlmap.New[sealedCookie, string](2 * f.CacheSize)
 	a.stytch.ctx, a.stytch.stop = context.WithCancel(context.Background())
 	return a, nil
@@ -138,12 +159,22 @@ const (
 	failedRevocationTTL = time.Hour
 )
 
-// markRevoked refuses the session from now on, until no JWT of it could pass.
-func (a *Authenticator) markRevoked(id string) { a.markRevokedFor(id, a.maxTokenAge+skew) }
+// markOver refuses the session from now on, until no JWT of it could pass.
+func (a *Authenticator) markOver(id string, how Change) {
+	a.markOverFor(id, how, a.maxTokenAge+skew)
+}
 
-func (a *Authenticator) markRevokedFor(id string, d time.Duration) {
+func (a *Authenticator) markOverFor(id string, how Change, d time.Duration) {
+	_, had := a.revocations.Get(id)
 	a.revocations.Put(id, struct{}{}, time.Now().Add(d))
-	a.follow.revoked(id)
+	why, cause := denyRevoked, causeRevoke
+	if how == Gone {
+		why, cause = denyGone, causeStytch
+	}
+	a.follow.end(id, why)
+	if !had {
+		a.changes.over(id, how, cause)
+	}
 }
 
 func (a *Authenticator) isRevoked(s *sessionctx.Session) bool {

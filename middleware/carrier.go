@@ -29,6 +29,7 @@ type credentials struct {
 	token, jwt string
 	carrier    carrier
 	reseal     bool // a cookie was sealed with an old key
+	safe       bool // the method changes nothing (RFC 9110, section 9.2.1)
 }
 
 // sent returns the credential that Stytch is asked with: the session token

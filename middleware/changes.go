@@ -170,6 +170,9 @@ func (c *changes) close() {
 	c.forget()
 }
 
+// count is how many listen.
+func (c *changes) count() int { return int(c.active.Load()) }
+
 // saw compares s with what was known of the session.
 func (c *changes) saw(s *sessionctx.Session, cause string) {
 	if c.active.Load() == 0 {

@@ -70,6 +70,25 @@ type Config struct {
 	NegativeTTL time.Duration // how long Stytch's no is kept; at most 1 h; default 60 s
 	KeyCooldown time.Duration // least time between two fetches of the key set for unknown keys; at most 1 h; default 10 s
 
+	// RefreshAhead refreshes the session JWT of an active user in the background
+	// once it has at most that long to go before Stytch would have to be asked,
+	// so that no request waits: this one is answered at once, the next one gets
+	// the new cookies. At most half of MaxTokenAge; 1 min is a good value.
+	// Default: off. RefreshAheadBearer does it also for JWTs in headers, where
+	// nothing can be written back and only this process remembers the answer.
+	RefreshAhead       time.Duration
+	RefreshAheadBearer bool
+
+	// DangerouslyServeStale accepts a session JWT for that long past its time,
+	// at most 10 min, when Stytch could not be asked: for safe methods behind
+	// Load and RequireSession only, never for another guard, and not if the
+	// session is known to be over. Its Source is sessionctx.Stale. Default:
+	// never; the answer is 503.
+	DangerouslyServeStale time.Duration
+
+	// Observer is told what happens, for metrics and traces. Default: nobody.
+	Observer Observer
+
 	CacheSize   int // entries of each cache; default 10,000
 	MaxInFlight int // calls to Stytch at a time; more are answered with 503; default 64
 	OpaqueRate  int // calls a second for session tokens never seen before; default 50
@@ -194,6 +213,15 @@ func (c Config) freeze() (*frozen, error) {
 		case *d.value > time.Hour:
 			wrong(d.field, "must be at most 1h")
 		}
+	}
+	if c.RefreshAhead < 0 || c.RefreshAhead > 0 && c.RefreshAhead > f.MaxTokenAge/2 {
+		wrong("RefreshAhead", "must be at most half of MaxTokenAge, and not negative")
+	}
+	if c.RefreshAheadBearer && c.RefreshAhead == 0 {
+		wrong("RefreshAheadBearer", "needs RefreshAhead")
+	}
+	if c.DangerouslyServeStale < 0 || c.DangerouslyServeStale > 10*time.Minute {
+		wrong("DangerouslyServeStale", "must be at most 10m, and not negative")
 	}
 	for _, n := range []struct {
 		field string

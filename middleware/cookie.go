@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"net"
 	"net/http"
 	"net/netip"
@@ -50,6 +51,9 @@ type cookieJar struct {
 	tokenName, jwtName string
 	sealer             *seal.Sealer // nil: not sealed
 
+	// event is told of each cookie that is written; nil in the zero value.
+	event func(ctx context.Context, cookie, action string)
+
 	// remembered is what sealed cookies that opened with the first key hold.
 	remembered *ttlmap.Map[sealedCookie, string]
 }
@@ -84,8 +88,14 @@ func (j *cookieJar) set(w http.ResponseWriter, r *http.Request, t Tokens, expire
 		j.forget(w, name)
 		if value == "" || !fits(name, value) {
 			j.clearOne(w, r, name)
+			if value == "" {
+				j.tell(r, name, "cleared")
+			} else {
+				j.tell(r, name, "too large")
+			}
 			continue
 		}
+		j.tell(r, name, "set")
 		if j.domain != "" { // a host-only one of the same name would come first
 			j.add(w, r, &http.Cookie{Name: name, MaxAge: -1})
 		}
@@ -104,7 +114,19 @@ func (j *cookieJar) clear(w http.ResponseWriter, r *http.Request) {
 	for _, name := range [2]string{j.tokenName, j.jwtName} {
 		j.forget(w, name)
 		j.clearOne(w, r, name)
+		j.tell(r, name, "cleared")
 	}
+}
+
+func (j *cookieJar) tell(r *http.Request, name, action string) {
+	if j.event == nil {
+		return
+	}
+	cookie := "token"
+	if name == j.jwtName {
+		cookie = "jwt"
+	}
+	j.event(r.Context(), cookie, action)
 }
 
 func (j *cookieJar) clearOne(w http.ResponseWriter, r *http.Request, name string) {

@@ -32,6 +32,7 @@ const (
 	byJWT    = "session JWT verified locally"
 	byResult = "Stytch confirmed it a moment ago"
 	byAnswer = "Stytch confirmed it"
+	byGrace  = "stale session JWT served because Stytch could not be asked"
 )
 
 const (
@@ -56,11 +57,43 @@ func (a *Authenticator) decide(ctx context.Context, c credentials) decision {
 	case a.isRevoked(signed):
 		return decision{denial: denyRevoked, signed: true}
 	case stale == nil:
-		return decision{session: signed, why: byJWT, signed: true}
+		return a.decideLocal(c, signed)
 	}
 	out := a.decideStale(ctx, c, stale)
 	out.signed = true
 	return out
+}
+
+// decideLocal accepts a JWT that is good. Where it will not be for long, it
+// takes an answer that was asked for ahead, or sees to it that there is one.
+func (a *Authenticator) decideLocal(c credentials, signed *sessionctx.Session) decision {
+	local := decision{session: signed, why: byJWT, signed: true}
+	if a.refreshAhead == 0 || c.carrier != byCookies && !a.aheadBearer {
+		return local
+	}
+	if _, until, ok := a.verifier.Cached(c.jwt); !ok || time.Until(until) >= a.refreshAhead {
+		return local
+	}
+	if s := a.stytch.kept(c.sent()); s != nil && !s.gone() && a.replaces(s, c.jwt) {
+		if out := a.accept(c, s, false, signed); out.denial == nil {
+			out.write, out.signed = true, true
+			return out
+		}
+		return local
+	}
+	a.stytch.askAhead(c, a.sessionDuration, func(s *answer) {
+		if out := a.accept(c, s, true, signed); out.denial == nil {
+			a.changes.saw(out.session, causeAhead)
+		}
+	})
+	return local
+}
+
+// replaces tells whether an answer was asked for ahead, about this JWT or an
+// older one of the session, and is as good as a JWT that Stytch made then.
+func (a *Authenticator) replaces(s *answer, jwt string) bool {
+	return s.ahead && s.tokens.SessionJWT != "" && s.tokens.SessionJWT != jwt && alive(s, time.Now(), a.maxTokenAge) &&
+		s.began.Unix() >= issuedAt(jwt).Unix()
 }
 
 // verify verifies a JWT locally: the session it names if it is well signed,
@@ -94,6 +127,9 @@ func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *j
 	s, called, d := a.stytch.ask(ctx, c.sent(), wants{
 		duration: a.sessionDuration,
 		finished: func(s *answer) bool {
+			if a.replaces(s, c.jwt) {
+				return true
+			}
 			if !alive(s, now, min(resultTTL, a.maxTokenAge)) {
 				return false
 			}
@@ -102,6 +138,11 @@ func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *j
 			return stale.Ahead || s.tokens.SessionJWT != c.jwt && s.began.Unix() >= stale.IssuedAt.Unix()
 		},
 	})
+	if d != nil && d.outage && c.safe && !stale.Ahead && a.serveStale > 0 &&
+		now.Sub(stale.IssuedAt) <= a.maxTokenAge+a.serveStale && now.Before(stale.Session.ExpiresAt()) {
+		a.log.servesStale()
+		return decision{session: stale.Session.As(sessionctx.Stale, stale.Session.VerifiedAt()), why: byGrace, called: called}
+	}
 	if d != nil {
 		return decision{denial: d, called: called}
 	}
@@ -142,9 +183,9 @@ func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *se
 	if s.gone() {
 		switch {
 		case s.over != "": // of a pair it is the token's that is over
-			a.markRevoked(s.over)
+			a.markOver(s.over, Gone)
 		case signed != nil:
-			a.markRevoked(signed.ID())
+			a.markOver(signed.ID(), Gone)
 		}
 		return decision{denial: denyGone, called: called}
 	}

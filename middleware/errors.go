@@ -75,6 +75,7 @@ type denial struct {
 	why    string        // for logs; never foreign text, never a credential
 	detail string        // more of it, as constant
 	reject bool          // a credential came and was refused: invalid_token
+	outage bool          // Stytch could not be asked, for no fault of ours
 	gone   bool          // Stytch, or a revocation here, ended the session
 	retry  time.Duration // ErrUnavailable
 	within time.Duration // ErrStepUp: the least max age asked for; 0 for none
@@ -112,6 +113,7 @@ var (
 	denyClosed      = &denial{kind: ErrUnavailable, why: "the Authenticator is closed", retry: time.Second}
 	denyBudget      = &denial{kind: ErrUnavailable, why: "too many session tokens that were never seen", retry: time.Second}
 	denyNonsense    = &denial{kind: ErrUnavailable, why: "Stytch's answer is about another session", retry: time.Second}
+	denyStale       = &denial{kind: ErrUnavailable, why: "a session served past its time meets no further requirement", retry: time.Second}
 	denyPanicked    = &denial{kind: ErrUnavailable, why: "the call to Stytch panicked", retry: time.Second}
 	denyLeft        = &denial{kind: ErrUnavailable, why: "the client left", retry: time.Second}
 )

@@ -22,7 +22,7 @@ type Explanation struct {
 	Credential string        // "none", "session token", "session JWT" or "both"
 	Key        string        // that the JWT names: "known", "unknown", "not available", or "" where that did not matter
 	Age        time.Duration // of the JWT since its iat, where it is well signed; else 0
-	Source     string        // "local", "remote", or "" without a session
+	Source     string        // "local", "remote", "stale", or "" without a session
 	Called     bool          // Stytch was called for this request, or a call was joined
 	Guard      string        // what the guard that decided last asked for; "" if none did
 }
@@ -75,15 +75,7 @@ func (a *Authenticator) Explain(r *http.Request) Explanation {
 }
 
 func (s *state) explain() Explanation {
-	e := Explanation{Outcome: "session", Status: http.StatusOK, Reason: byJWT, Carrier: s.carrier.String(), Credential: "none"}
-	switch {
-	case s.token != "" && s.jwt != "":
-		e.Credential = "both"
-	case s.token != "":
-		e.Credential = "session token"
-	case s.jwt != "":
-		e.Credential = "session JWT"
-	}
+	e := Explanation{Outcome: "session", Status: http.StatusOK, Reason: byJWT, Carrier: s.carrier.String(), Credential: s.credential()}
 	d, signed := s.denied(), true
 	if out := s.out; out != nil {
 		e.Reason, e.Called, e.Guard, signed = out.why, out.called, out.guard, out.signed
@@ -109,19 +101,7 @@ func (s *state) explain() Explanation {
 		e.Age = time.Since(issuedAt(s.jwt)).Truncate(time.Second)
 	}
 	if d != nil {
-		e.Status, e.Reason = Status(d), d.reason()
-		switch d.kind {
-		case ErrNoSession:
-			e.Outcome = "no session"
-		case ErrStepUp:
-			e.Outcome = "step-up"
-		case ErrInvalidRequest:
-			e.Outcome = "invalid request"
-		case ErrCrossSite:
-			e.Outcome = "cross-site"
-		default:
-			e.Outcome = "unavailable"
-		}
+		e.Outcome, e.Status, e.Reason = d.outcome(), Status(d), d.reason()
 	}
 	return e
 }

@@ -20,7 +20,7 @@ func SizesOf(a *Authenticator) (s Sizes) {
 	a.follow.mu.Lock()
 	defer a.follow.mu.Unlock()
 	for _, all := range a.follow.m {
-		s.Followers += len(all)
+		s.Followers += len(all.all)
 	}
 	s.Followers += len(a.follow.m)
 	return s

@@ -148,6 +148,7 @@ func (a *Authenticator) Require(reqs ...Requirement) func(http.Handler) http.Han
 func (a *Authenticator) guard(q *needs, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner, had := a.states(r.Context())
+		began := a.observed()
 		st := had
 		if st == nil {
 			st = a.load(w, r)
@@ -156,6 +157,7 @@ func (a *Authenticator) guard(q *needs, next http.Handler) http.Handler {
 		if d != nil {
 			st = st.refuse(r.Context(), *q, d)
 			r = r.WithContext(st)
+			a.decided(r.Context(), st, true, began)
 			a.explained(r.Context(), st)
 			a.Deny(w, r, d)
 			return
@@ -176,9 +178,14 @@ func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) *state {
 	if !a.zero() {
 		a.vary(w.Header())
 	}
+	began := a.observed()
 	st := a.examine(r)
 	a.deliver(w, r, st)
+	a.decided(r.Context(), st, false, began)
 	a.explained(r.Context(), st)
+	if st.session != nil {
+		a.changes.saw(st.session, causeRequest)
+	}
 	return st
 }
 
@@ -201,6 +208,10 @@ func (a *Authenticator) examine(r *http.Request) *state {
 	if d != nil {
 		st.out = &decision{denial: d}
 		return st
+	}
+	switch r.Method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions:
+		c.safe = true
 	}
 	out := a.decide(r.Context(), c)
 	st.session = out.session
@@ -242,6 +253,9 @@ func (a *Authenticator) check(w http.ResponseWriter, r *http.Request, st *state,
 	if d := st.denied(); d != nil {
 		return st, d
 	}
+	if st.session.Source() == sessionctx.Stale && *q != (needs{}) {
+		return st, denyStale
+	}
 	must := *q
 	asked := st.out != nil && st.out.called
 	if q.fresh && !(st.out != nil && st.out.fresh) {
@@ -276,6 +290,9 @@ func (a *Authenticator) recheck(w http.ResponseWriter, r *http.Request, st *stat
 	next := st.next(r.Context(), out.session, &out)
 	a.deliver(w, r, next)
 	a.explained(r.Context(), next)
+	if next.session != nil {
+		a.changes.saw(next.session, causeGuard)
+	}
 	return next
 }
 

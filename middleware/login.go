@@ -51,6 +51,7 @@ func (a *Authenticator) Hydrate(w http.ResponseWriter, r *http.Request, t Tokens
 		a.log.cookie(err)
 		return nil, &denial{kind: ErrUnavailable, why: "the cookies could not be sealed", retry: time.Second}
 	}
+	a.changes.saw(out.session, causeHydrate)
 	return out.session, nil
 }
 
@@ -82,6 +83,7 @@ func (a *Authenticator) Refresh(w http.ResponseWriter, r *http.Request, d time.D
 	if out.denial != nil {
 		return nil, out.denial
 	}
+	a.changes.saw(out.session, causeRefresh)
 	return out.session, nil
 }
 
@@ -169,7 +171,7 @@ func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
 		key := credential{opaque, c.token}
 		if s := a.stytch.kept(key); s != nil && !s.gone() {
 			known = s.session.ID()
-			a.markRevoked(known)
+			a.markOver(known, Revoked)
 		}
 		a.stytch.revoked(key, time.Now().Add(a.stytch.negativeTTL))
 		calls = append(calls, stytchapi.Credential{SessionToken: c.token})
@@ -179,7 +181,7 @@ func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
 		signed, _, d := a.verify(ctx, c.jwt)
 		switch {
 		case signed != nil:
-			a.markRevoked(signed.ID())
+			a.markOver(signed.ID(), Revoked)
 			a.stytch.revoked(credential{jwt, c.jwt}, time.Now().Add(a.stytch.negativeTTL))
 			if signed.ID() != known {
 				calls = append(calls, stytchapi.Credential{SessionID: signed.ID()})
@@ -190,7 +192,7 @@ func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
 	}
 	failed := unsure
 	for _, call := range calls {
-		if err := a.stytch.api.Revoke(ctx, call); err != nil {
+		if err := a.stytch.revoke(ctx, call); err != nil {
 			_, d := a.stytch.failed(err)
 			if d == nil {
 				continue // gone already
@@ -200,10 +202,10 @@ func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
 			if call.SessionToken != "" {
 				a.stytch.revoked(credential{opaque, c.token}, time.Now().Add(failedRevocationTTL))
 				if known != "" {
-					a.markRevokedFor(known, failedRevocationTTL)
+					a.markOverFor(known, Revoked, failedRevocationTTL)
 				}
 			} else {
-				a.markRevokedFor(call.SessionID, failedRevocationTTL)
+				a.markOverFor(call.SessionID, Revoked, failedRevocationTTL)
 			}
 			a.stytch.revokeLater(call)
 		}

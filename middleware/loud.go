@@ -25,6 +25,10 @@ func (l *loud) panicked(what string, p any) {
 	l.say(slog.LevelError, "panic in shared work", slog.String("work", what), slog.String("type", fmt.Sprintf("%T", p)))
 }
 
+func (l *loud) servesStale() {
+	l.say(slog.LevelWarn, "Stytch cannot be asked: stale session JWTs are accepted, as Config.DangerouslyServeStale says")
+}
+
 func (l *loud) cookie(err error) {
 	l.say(slog.LevelError, "a session cookie could not be sealed", slog.String("type", fmt.Sprintf("%T", err)))
 }

@@ -1,0 +1,236 @@
+package middleware
+
+import (
+	"context"
+	"math/rand/v2"
+	"sync/atomic"
+	"time"
+
+	"github.com/stytchware/stytchware/jwks"
+	"github.com/stytchware/stytchware/sessionctx"
+)
+
+// Observer is told what an [Authenticator] does, as it happens: the place for
+// metrics and traces. Nil fields cost nothing. The functions are called on the
+// goroutine that does the work, many at a time, so they must be quick and safe
+// for concurrent use; a panic in one is logged and changes nothing. Every
+// string they get is one of a small fixed set: no id, no token, nothing a
+// client sent.
+type Observer struct {
+	_ [0]func()
+
+	Decision func(ctx context.Context, d Decision)
+	Call     func(c Call)
+	KeyFetch func(k KeyFetch)
+	Limit    func(l Limit)
+	Cookie   func(ctx context.Context, c CookieWrite)
+}
+
+// Decision is what a request came to: once when its session is looked up, and
+// again if a guard then refuses or asks Stytch.
+type Decision struct {
+	Outcome    string // as Explanation.Outcome
+	Status     int    // as Explanation.Status
+	Carrier    string // as Explanation.Carrier
+	Credential string // as Explanation.Credential
+	Source     string // "local", "remote", "stale", or "" without a session
+	Called     bool   // Stytch was called for it, or a call joined
+	Guard      bool   // a guard's word, not the look-up's
+	Took       time.Duration
+}
+
+// Call is one call to Stytch, shared by however many requests.
+type Call struct {
+	Operation string // "authenticate" or "revoke"
+	Outcome   string // "ok", "gone", "setup" or "now"; see SECURITY.md
+	Began     time.Time
+	Took      time.Duration
+}
+
+// KeyFetch is one fetch of the project's key set.
+type KeyFetch struct {
+	OK    bool
+	Keys  int // usable keys in the current set
+	Began time.Time
+	Took  time.Duration
+}
+
+// Limit is a request that was refused by a limit of this process.
+type Limit struct {
+	Name string // "unknown tokens": the budget of Config.OpaqueRate
+}
+
+// CookieWrite is one session cookie that was written, cleared, or not written
+// because browsers would drop it.
+type CookieWrite struct {
+	Cookie string // "token" or "jwt"
+	Action string // "set", "cleared" or "too large"
+}
+
+// observe runs f, one function of the Observer.
+func (a *Authenticator) observe(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.panicked("Observer", p)
+		}
+	}()
+	f()
+}
+
+// fetched is Observer.KeyFetch as jwks calls it.
+func (o Observer) fetched(log *loud) func(jwks.Fetch) {
+	if o.KeyFetch == nil {
+		return nil
+	}
+	return func(f jwks.Fetch) {
+		defer func() {
+			if p := recover(); p != nil {
+				log.panicked("Observer", p)
+			}
+		}()
+		o.KeyFetch(KeyFetch{OK: f.Err == nil, Keys: f.Keys, Began: f.Began, Took: f.Took})
+	}
+}
+
+// cookieEvent counts a cookie and tells the Observer.
+func (a *Authenticator) cookieEvent(ctx context.Context, cookie, action string) {
+	switch action {
+	case "set":
+		a.tally.cookiesSet.add()
+	case "cleared":
+		a.tally.cookiesCleared.add()
+	default:
+		a.tally.cookiesTooLarge.add()
+	}
+	if a.observer.Cookie != nil {
+		a.observe(func() { a.observer.Cookie(ctx, CookieWrite{Cookie: cookie, Action: action}) })
+	}
+}
+
+// observed returns the time if decisions are observed; it costs something.
+func (a *Authenticator) observed() (now time.Time) {
+	if !a.zero() && a.observer.Decision != nil {
+		now = time.Now()
+	}
+	return now
+}
+
+// decided counts a decision and tells the Observer.
+func (a *Authenticator) decided(ctx context.Context, st *state, guard bool, began time.Time) {
+	if a.zero() {
+		return
+	}
+	a.tally.add(st, guard)
+	if a.observer.Decision == nil {
+		return
+	}
+	d := st.summary()
+	d.Guard, d.Took = guard, time.Since(began)
+	a.observe(func() { a.observer.Decision(ctx, d) })
+}
+
+// summary is the part of an explanation that needs no allocation.
+func (s *state) summary() Decision {
+	d := Decision{Outcome: "session", Status: 200, Carrier: s.carrier.String(), Credential: s.credential()}
+	if s.session != nil {
+		d.Source = s.session.Source().String()
+	}
+	no := s.denied()
+	if s.out != nil {
+		d.Called = s.out.called
+		if s.out.refused != nil {
+			no = s.out.refused
+		}
+	}
+	if no != nil {
+		d.Outcome, d.Status = no.outcome(), Status(no)
+	}
+	return d
+}
+
+// credential names what came.
+func (s *state) credential() string {
+	switch {
+	case s.token != "" && s.jwt != "":
+		return "both"
+	case s.token != "":
+		return "session token"
+	case s.jwt != "":
+		return "session JWT"
+	}
+	return "none"
+}
+
+// outcome names the kind of a denial.
+func (d *denial) outcome() string {
+	switch d.kind {
+	case ErrNoSession:
+		return "no session"
+	case ErrStepUp:
+		return "step-up"
+	case ErrInvalidRequest:
+		return "invalid request"
+	case ErrCrossSite:
+		return "cross-site"
+	}
+	return "unavailable"
+}
+
+// tally counts decisions since New.
+type tally struct {
+	local, remote, stale                                      counter
+	noSession, stepUp, invalidRequest, crossSite, unavailable counter
+	budget, cookiesSet, cookiesCleared, cookiesTooLarge       counter
+}
+
+func (t *tally) add(st *state, guard bool) {
+	d := st.denied()
+	if st.out != nil && st.out.refused != nil {
+		d = st.out.refused
+	}
+	if d == nil {
+		if guard {
+			return // counted at the look-up
+		}
+		switch st.session.Source() {
+		case sessionctx.Local:
+			t.local.add()
+		case sessionctx.Stale:
+			t.stale.add()
+		default:
+			t.remote.add()
+		}
+		return
+	}
+	if guard && st.session == nil {
+		return
+	}
+	switch d.kind {
+	case ErrNoSession:
+		t.noSession.add()
+	case ErrStepUp:
+		t.stepUp.add()
+	case ErrInvalidRequest:
+		t.invalidRequest.add()
+	case ErrCrossSite:
+		t.crossSite.add()
+	default:
+		t.unavailable.add()
+	}
+}
+
+// counter is a number that many cores add to: each to a place of its own, more
+// or less.
+type counter [8]struct {
+	n atomic.Uint64
+	_ [56]byte
+}
+
+func (c *counter) add() { c[rand.Uint32()%uint32(len(c))].n.Add(1) }
+
+func (c *counter) sum() (n uint64) {
+	for i := range c {
+		n += c[i].n.Load()
+	}
+	return n
+}
