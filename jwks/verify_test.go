@@ -116,11 +116,12 @@ func TestGenuine(t *testing.T) {
 	})
 }
 
+const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+
 // No character of a genuine token can be another one, not even where base64
 // has bits to spare.
 func TestGenuineHasOneSpelling(t *testing.T) {
 	token, keys := genuine(t)
-	const alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 	synctest.Test(t, func(t *testing.T) {
 		f := startGenuine(t, keys)
 		f.want(t, token, "accepted") // so that it is in the cache
@@ -164,14 +165,20 @@ func TestSpelling(t *testing.T) {
 			f.want(t, good, "accepted")
 		}
 		// Other spellings are refused even where somebody with the key signed them.
-		odd := p + strings.Repeat(" ", (4-len(p)%3)%3) // leaves 4 bits to spare
-		enc := b64(odd)
-		if len(enc)%4 != 2 {
-			t.Fatal(len(enc) % 4)
+		padded := func(spare int) string { // base64url whose last character has bits to spare
+			s := p
+			for len(b64(s))*6-len(s)*8 != spare {
+				s += " "
+			}
+			return b64(s)
 		}
-		next := enc[:len(enc)-1] + map[byte]string{'A': "B", 'Q': "R", 'g': "h", 'w': "x"}[enc[len(enc)-1]]
+		changed := func(s string, bits int) string { // bits of the last character are others
+			return s[:len(s)-1] + string(alphabet[strings.IndexByte(alphabet, s[len(s)-1])^bits])
+		}
+		enc := padded(4)
 		for _, text := range []string{
-			h + "." + next, h + "." + enc + "==", h + "." + enc[:40] + "\n" + enc[40:], h + "." + enc + "\r\n", h + "." + strings.Repeat(enc, 1) + "A",
+			h + "." + changed(enc, 1), h + "." + changed(enc, 2), h + "." + changed(enc, 4), h + "." + changed(enc, 8),
+			h + "." + changed(padded(2), 1), h + "." + changed(padded(2), 2), h + "." + padded(0) + "A", h + "." + enc + "==", h + "." + enc[:40] + "\n" + enc[40:], h + "." + enc + "\r\n", h + "." + enc + "A",
 			h + "=." + enc, h + "\n." + enc, " " + h + "." + enc, h + "." + enc + ".e30", h + ".", "." + enc, h + "..", h, h + "." + enc[:20] + "+" + enc[20:], h + "." + enc[:20] + "/" + enc[20:],
 			h + "." + enc[:20] + "é" + enc[20:], h + "." + enc[:20] + "\x00" + enc[20:],
 		} {
@@ -540,6 +547,14 @@ func TestIdentityIsTheTokens(t *testing.T) {
 		}
 		if d := s.Data(); d.UserID != "user-test-16d9ba61-97a1-4ba4-9720-b03761dc50c6" || d.MemberID+d.OrganizationID+d.OrganizationSlug != "" || strings.Contains(d.CustomClaims, "other") {
 			t.Errorf("session %+v", d)
+		}
+		bare := edit(t, p, `,"plan":"pro","limits":{"seats":12345678901234567890},"beta":true}`, "}")
+		s, err = f.Verify(context.Background(), signed(mainKey(), header(kid), bare))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := s.Data(); d.CustomClaims != "" {
+			t.Errorf("custom claims %s", d.CustomClaims)
 		}
 		p = edit(t, p, `"beta":true`, `"https://stytch.com/organization":{"organization_id":"o","slug":"s"}`)
 		s, err = f.Verify(context.Background(), signed(mainKey(), header(kid), p))
