@@ -142,6 +142,7 @@ func (a *Authenticator) Close() error {
 		return nil
 	}
 	a.stytch.close()
+	a.stytch.api.CloseIdle() // each has two goroutines
 	a.follow.close()
 	a.changes.close()
 	return a.verifier.Close()
