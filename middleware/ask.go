@@ -190,8 +190,14 @@ func (q *inquiries) fly(c credential, f *flight) {
 	s, d = q.call(ctx, c, f.duration)
 }
 
-// flightDeadline is the API's 3 s and a wait for the key set.
-const flightDeadline = 6 * time.Second
+const (
+	// answerKeyWait is how long an answer's session_jwt waits for its key. A
+	// request may have waited for the key set before; the session stands
+	// without the JWT.
+	answerKeyWait = time.Second
+	// flightDeadline is the API's 3 s, answerKeyWait, and some.
+	flightDeadline = 6 * time.Second
+)
 
 // call asks Stytch and makes sure that the answer makes sense in itself.
 func (q *inquiries) call(ctx context.Context, c credential, duration time.Duration) (*answer, *denial) {
@@ -217,6 +223,8 @@ func (q *inquiries) call(ctx context.Context, c credential, duration time.Durati
 	}
 	// The JWT goes into a cookie and will be believed: it must be the
 	// session's.
+	ctx, cancel := context.WithTimeout(ctx, answerKeyWait)
+	defer cancel()
 	in, err := q.verifier.Verify(ctx, got.SessionJWT)
 	var stale *jwks.StaleError
 	switch {
