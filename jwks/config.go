@@ -41,11 +41,11 @@ type Config struct {
 
 // Fetch is one fetch of the key set.
 type Fetch struct {
-	Began   time.Time
-	Took    time.Duration
-	Err     error // nil if the key set was taken over; else the old one stays
-	Keys    int   // usable keys of the current set
-	Skipped int   // unusable keys of the set fetched
+	Began   time.Time     // when it was sent
+	Took    time.Duration // 5 s at most
+	Err     error         // nil if the key set was taken over; else the old one stays
+	Keys    int           // usable keys of the current set
+	Skipped int           // unusable keys of the set fetched
 }
 
 const maxInterval = keyLife / 2

@@ -59,8 +59,8 @@ var (
 // StaleError is a well-signed token outside its time. errors.Is(err, ErrStale).
 type StaleError struct {
 	Session  *sessionctx.Session // what the token says; not to be trusted as current
-	IssuedAt time.Time
-	Ahead    bool // the token is from a clock further ahead than the skew (iat or nbf)
+	IssuedAt time.Time           // its iat
+	Ahead    bool                // the token is from a clock further ahead than the skew (iat or nbf)
 }
 
 // Error is ErrStale's text.

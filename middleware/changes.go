@@ -40,12 +40,12 @@ func (c Change) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // Event is a change of a session that this process saw. It holds no token.
 type Event struct {
-	Change    Change
-	SessionID string
+	Change    Change              // what happened
+	SessionID string              // always set
 	Session   *sessionctx.Session // as it is now, or was at last; nil if this process knew only its id
 	Previous  *sessionctx.Session // before the change; nil if it was not known
 	Cause     string              // "request", "guard", "hydrate", "refresh", "revoke", "ahead", "follow", "stytch" or "time"
-	At        time.Time
+	At        time.Time           // when this process saw it
 	// Dropped is how many events this subscriber missed just before this one,
 	// because it was too slow.
 	Dropped uint64

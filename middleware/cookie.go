@@ -28,6 +28,7 @@ const (
 
 // Cookies configures the session cookies.
 type Cookies struct {
+	// Posture says who may read the cookies. Default: Shared.
 	Posture Posture
 
 	// Domain makes Shared cookies available to subdomains, as the SDK's

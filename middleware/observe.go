@@ -19,40 +19,40 @@ import (
 type Observer struct {
 	_ [0]func()
 
-	Decision func(ctx context.Context, d Decision)
-	Call     func(c Call)
-	KeyFetch func(k KeyFetch)
-	Limit    func(l Limit)
-	Cookie   func(ctx context.Context, c CookieWrite)
+	Decision func(ctx context.Context, d Decision)    // a request was decided
+	Call     func(c Call)                             // a call to Stytch ended
+	KeyFetch func(k KeyFetch)                         // a fetch of the key set ended
+	Limit    func(l Limit)                            // a limit of this process refused a request
+	Cookie   func(ctx context.Context, c CookieWrite) // a session cookie was written, or not
 }
 
 // Decision is what a request came to: once when its session is looked up, and
 // again if a guard then refuses or asks Stytch.
 type Decision struct {
-	Outcome    string // as Explanation.Outcome
-	Status     int    // as Explanation.Status
-	Carrier    string // as Explanation.Carrier
-	Credential string // as Explanation.Credential
-	Source     string // "local", "remote", "stale", or "" without a session
-	Called     bool   // Stytch was called for it, or a call joined
-	Guard      bool   // a guard's word, not the look-up's
-	Took       time.Duration
+	Outcome    string        // as Explanation.Outcome
+	Status     int           // as Explanation.Status
+	Carrier    string        // as Explanation.Carrier
+	Credential string        // as Explanation.Credential
+	Source     string        // "local", "remote", "stale", or "" without a session
+	Called     bool          // Stytch was called for it, or a call joined
+	Guard      bool          // a guard's word, not the look-up's
+	Took       time.Duration // waiting for Stytch included
 }
 
 // Call is one call to Stytch, shared by however many requests.
 type Call struct {
-	Operation string // "authenticate" or "revoke"
-	Outcome   string // "ok", "gone", "setup" or "now"; see SECURITY.md
-	Began     time.Time
-	Took      time.Duration
+	Operation string        // "authenticate" or "revoke"
+	Outcome   string        // "ok", "gone", "setup" or "now"; see SECURITY.md
+	Began     time.Time     // of the first attempt
+	Took      time.Duration // a retry included
 }
 
 // KeyFetch is one fetch of the project's key set.
 type KeyFetch struct {
-	OK    bool
-	Keys  int // usable keys in the current set
-	Began time.Time
-	Took  time.Duration
+	OK    bool          // the key set was taken over; else the old one stays
+	Keys  int           // usable keys in the current set
+	Began time.Time     // of the fetch
+	Took  time.Duration // 5 s at most
 }
 
 // Limit is a request that was refused by a limit of this process.

@@ -19,14 +19,14 @@ import (
 
 // Message is something a person would have received.
 type Message struct {
-	Kind     string // "magic_link" or "sms"
-	To       string // the e-mail address or the phone number
-	Token    string // of a magic link: what /v1/magic_links/authenticate takes
-	URL      string // of a magic link: the link itself, if the request named a URL
-	Code     string // of an SMS: what /v1/otps/authenticate takes
-	MethodID string // email_id or phone_id
-	UserID   string
-	SentAt   time.Time
+	Kind     string    // "magic_link" or "sms"
+	To       string    // the e-mail address or the phone number
+	Token    string    // of a magic link: what /v1/magic_links/authenticate takes
+	URL      string    // of a magic link: the link itself, if the request named a URL
+	Code     string    // of an SMS: what /v1/otps/authenticate takes
+	MethodID string    // email_id or phone_id
+	UserID   string    // of the person
+	SentAt   time.Time // by the process's clock
 }
 
 // delivery is a message and what became of it.

@@ -11,8 +11,8 @@ import (
 // Server is a [Project] behind a real server on a loopback address, for tests
 // in which the wire matters.
 type Server struct {
-	*Project
-	URL string // http://127.0.0.1:port
+	*Project        // what it serves
+	URL      string // http://127.0.0.1:port
 
 	server *httptest.Server
 }

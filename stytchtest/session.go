@@ -42,8 +42,8 @@ type Login struct {
 // Session is what a log-in gives: the session's id, its user's, and the two
 // tokens, ready for Hydrate, [AddCookies] or [AddBearer].
 type Session struct {
-	ID, UserID string
-	Tokens     middleware.Tokens
+	ID, UserID string            // of the session and its user
+	Tokens     middleware.Tokens // both of them
 }
 
 // session is one session. All but its maps and slices, which are replaced and
