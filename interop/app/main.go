@@ -1,7 +1,5 @@
-// Command app is the Go side of the interoperability tests: Stytch projects in
-// memory, and small sites that use the middleware in front of them. The tests,
-// which run in Node, make a world of one project and one site for each case
-// and steer it over HTTP.
+// Command app is the Go side of the interoperability tests, which run in Node:
+// it makes a world for each case, and is steered over HTTP.
 //
 // It prints one JSON line that says where, and ends when its standard input
 // does.
@@ -15,6 +13,8 @@ import (
 	"net"
 	"net/http"
 	"os"
+
+	"github.com/stytchware/stytchware/interop/world"
 )
 
 func main() {
@@ -22,7 +22,7 @@ func main() {
 	certificate := flag.String("certificate", "", "file to write the certificate to, for clients that must trust it")
 	flag.Parse()
 
-	tls, pem, err := newCertificate()
+	tls, pem, err := world.Certificate()
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -35,8 +35,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	worlds := &worlds{tls: tls, sdk: *sdk, all: map[string]*world{}}
-	go func() { log.Fatal(http.Serve(ln, worlds.handler())) }()
+	go func() { log.Fatal(http.Serve(ln, world.Handler(tls, *sdk))) }()
 	if err := json.NewEncoder(os.Stdout).Encode(map[string]string{"control": "http://" + ln.Addr().String()}); err != nil {
 		log.Fatal(err)
 	}

@@ -70,7 +70,7 @@ export class App {
     this.scratch.remove();
   }
 
-  // world makes a project and a site in front of it; see settings in app/.
+  // world makes a project and a site in front of it; see settings in world/.
   async world(t, settings = {}) {
     const made = await json("POST", `${this.control}/worlds`, settings);
     assert.equal(made.status, 200, made.body);

@@ -1,4 +1,7 @@
-package main
+// Package world makes what one case of the interoperability tests needs: a
+// Stytch project in memory and a small site that uses the middleware in front
+// of it.
+package world
 
 import (
 	"crypto/rand"
@@ -46,7 +49,10 @@ type worlds struct {
 	all map[string]*world
 }
 
-func (ws *worlds) handler() http.Handler {
+// Handler makes worlds on demand, one for each POST /worlds, and steers them.
+// sdk is the folder of the shipped browser SDK.
+func Handler(certificate *tls.Config, sdk string) http.Handler {
+	ws := &worlds{tls: certificate, sdk: sdk, all: map[string]*world{}}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /worlds", ws.open)
 	mux.HandleFunc("DELETE /worlds/{id}", ws.close)

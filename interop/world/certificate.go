@@ -1,4 +1,4 @@
-package main
+package world
 
 import (
 	"crypto/ecdsa"
@@ -13,9 +13,9 @@ import (
 	"time"
 )
 
-// newCertificate returns a certificate of its own issuing for this machine and
+// Certificate returns a certificate of its own issuing for this machine and
 // for the names that the tests point at it, and its PEM form.
-func newCertificate() (*tls.Config, []byte, error) {
+func Certificate() (*tls.Config, []byte, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, nil, err
