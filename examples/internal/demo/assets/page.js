@@ -416,7 +416,7 @@ function letter(message) {
 await look();
 if ($("link")) note("Log in: the link did not work", "bad");
 else if (session) note(`Logged in, ${decidedBy(session)}`, "good", session.factors.map((f) => `${readable(f.type)} (${f.class})`).join(", "));
-else note("Page opened", "", names[state][1].toLowerCase());
+else note("Page opened", "", names[state][1]);
 // What brought us here is done: a reload should not say it again.
 if ($("link")) history.replaceState(null, "", returnTo === "/" ? "/" : `/?return_to=${encodeURIComponent(returnTo)}`);
 lookInside();
