@@ -53,7 +53,8 @@ type place struct {
 	client *http.Transport
 }
 
-// detour sends the requests for one part to a place, while it is on.
+// detour sends the requests for one part, or for both, to a place while it is
+// on.
 type detour struct {
 	part string
 	to   *place
@@ -62,7 +63,7 @@ type detour struct {
 }
 
 func (d *detour) RoundTrip(r *http.Request) (*http.Response, error) {
-	if !d.on.Load() || part(r) != d.part {
+	if !d.on.Load() || d.part != "" && part(r) != d.part {
 		return d.own.RoundTrip(r)
 	}
 	u, err := url.Parse(d.to.base)
