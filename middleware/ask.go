@@ -111,6 +111,9 @@ func (q *inquiries) kept(c credential) *answer {
 func (q *inquiries) ask(ctx context.Context, c credential, w wants) (s *answer, called bool, d *denial) {
 	for {
 		f, s, d := q.join(c, w)
+		if d == denyBudget { // told here: the program's own code must not run under the lock
+			q.refused()
+		}
 		if s != nil || d != nil {
 			return s, false, d
 		}
@@ -146,7 +149,6 @@ func (q *inquiries) join(c credential, w wants) (*flight, *answer, *denial) {
 		return f, nil, nil
 	}
 	if w.budgeted && !q.budget.take(time.Now()) {
-		q.refused()
 		return nil, nil, denyBudget
 	}
 	c.value = strings.Clone(c.value) // it may be part of a large header

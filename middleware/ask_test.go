@@ -262,6 +262,29 @@ func TestBudgetRefills(t *testing.T) {
 	})
 }
 
+// Observer.Limit is called with nothing locked: it may ask how things are.
+func TestLimitMayLookInside(t *testing.T) {
+	var w *world
+	limits := 0
+	inWorld(t, func(c *middleware.Config) {
+		c.OpaqueRate, c.OpaqueBurst = 1, 1
+		c.Observer.Limit = func(l middleware.Limit) {
+			limits++
+			if got := w.get(w.auth.Debug()); got.StatusCode != 200 || l.Name != "unknown tokens" {
+				t.Errorf("%d %+v", got.StatusCode, l)
+			}
+		}
+	}, func(inner *world) {
+		w = inner
+		for i := range 3 {
+			w.get(nil, bearer(fmt.Sprintf("never-seen-%d", i)))
+		}
+		if limits != 2 {
+			t.Errorf("told of %d", limits)
+		}
+	})
+}
+
 type roundTrip func(*http.Request) (*http.Response, error)
 
 func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }

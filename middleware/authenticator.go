@@ -36,8 +36,8 @@ type Authenticator struct {
 	changes     *changes
 
 	// revocations are the ids of sessions that ended, each kept until no JWT
-	// of the session could pass any more.
-	revocations *ttlmap.Map[string, struct{}]
+	// of the session could pass any more: the time it has.
+	revocations *ttlmap.Map[string, time.Time]
 
 	project                string
 	tokenHeader, jwtHeader string
@@ -81,7 +81,7 @@ func New(cfg Config) (*Authenticator, error) {
 		log:                log,
 		follow:             &followers{},
 		changes:            &changes{log: log},
-		revocations:        ttlmap.New[string, struct{}](maxRevocations),
+		revocations:        ttlmap.New[string, time.Time](maxRevocations),
 		project:            f.ProjectID,
 		tokenHeader:        f.TokenHeader,
 		jwtHeader:          f.JWTHeader,
@@ -166,8 +166,10 @@ func (a *Authenticator) markOver(id string, how Change) {
 }
 
 func (a *Authenticator) markOverFor(id string, how Change, d time.Duration) {
-	_, had := a.revocations.Get(id)
-	a.revocations.Put(id, struct{}{}, time.Now().Add(d))
+	old, had := a.revocations.Get(id)
+	if end := time.Now().Add(d); end.After(old) { // a failed log-out's hour is not cut short
+		a.revocations.Put(id, end, end)
+	}
 	why, cause := denyRevoked, causeRevoke
 	if how == Gone {
 		why, cause = denyGone, causeStytch

@@ -73,6 +73,12 @@ func (a *Authenticator) confirm(id string) {
 		return
 	}
 	out := a.again(a.stytch.ctx, c, session, wants{})
+	if out.denial == nil && out.session.ID() != id {
+		// The token beside the JWT is of another session of the user, which
+		// says nothing of this one.
+		c.token = ""
+		out = a.again(a.stytch.ctx, c, session, wants{})
+	}
 	switch {
 	case out.denial == nil:
 		if t := out.answer.tokens.SessionToken; t != "" {

@@ -182,6 +182,23 @@ func TestFollowMoves(t *testing.T) {
 	}
 }
 
+// A token beside the JWT that is of another session of the user does not keep
+// alive what follows the JWT's session.
+func TestFollowPairOfTwoSessions(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s := w.project.Login(stytchtest.Login{Duration: 24 * time.Hour})
+		other := w.project.Login(stytchtest.Login{UserID: s.UserID, Duration: 24 * time.Hour})
+		pair := cookies(middleware.Tokens{SessionToken: other.Tokens.SessionToken, SessionJWT: s.Tokens.SessionJWT})
+		ctx, _ := w.follow(pair)
+		w.ends(ctx, func() { advance(time.Hour) }, nil)
+		w.project.Revoke(s.ID)
+		w.ends(ctx, func() { advance(5 * time.Minute) }, middleware.ErrNoSession)
+		if got := w.get(nil, bearer(other.Tokens.SessionToken)); got.seen.SessionID != other.ID {
+			t.Errorf("%+v", got.seen)
+		}
+	})
+}
+
 func TestFollowWithoutSession(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		s, dead := w.login(), w.login()

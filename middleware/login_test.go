@@ -771,6 +771,36 @@ func TestRevokeDuringOutage(t *testing.T) {
 	}
 }
 
+// What is learnt of a session later does not cut short the hour for which it
+// is refused after a log-out that failed.
+func TestFailedLogOutIsNotForgotten(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s := w.project.Login(stytchtest.Login{Duration: 24 * time.Hour})
+		synctest.Wait()
+		w.project.FailAPI(stytchtest.Error(500, "").On(revokePath).Then(late(time.Second)))
+		var wg sync.WaitGroup
+		wg.Go(func() { // its answer says which session the token is of
+			if got := w.get(nil, bearer(s.Tokens.SessionToken)); got.seen.Status != 401 {
+				t.Errorf("%+v", got.seen)
+			}
+		})
+		advance(500 * time.Millisecond)
+		if _, err := w.revoke(cookies(s.Tokens)); !errors.Is(err, middleware.ErrUnavailable) {
+			t.Error(err)
+		}
+		wg.Wait()
+		for range 5 {
+			advance(11 * time.Minute)
+			if got := w.get(nil, bearer(w.project.MintJWT(s.ID, stytchtest.Mint{}))); got.seen.Status != 401 {
+				t.Errorf("%+v", got.seen)
+			}
+		}
+		if _, live := w.project.Session(s.ID); !live {
+			t.Error("Stytch ended it: the test shows nothing")
+		}
+	})
+}
+
 // The tries in the background end: by Close, by an answer that is not about
 // now, and after some minutes.
 func TestRevokeLaterEnds(t *testing.T) {
