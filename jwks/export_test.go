@@ -1,6 +1,7 @@
 package jwks
 
 import (
+	"context"
 	"crypto/rsa"
 	"time"
 )
@@ -43,4 +44,11 @@ func Signed(keySet []byte, kid, text string, sig []byte) (usable, signed bool) {
 		return false, false
 	}
 	return true, set.signed(k, text, sig)
+}
+
+// AwaitLate looks for a key as Verify does for a caller that found no key set
+// at all, when the first one came in the meantime.
+func (v *Verifier) AwaitLate(ctx context.Context, kid string) error {
+	_, _, err := v.keys.await(ctx, kid, nil)
+	return err
 }

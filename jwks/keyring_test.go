@@ -138,12 +138,28 @@ func TestBackgroundRefresh(t *testing.T) {
 				t.Errorf("%s between two fetches, want 15 min ± 10 %%", d)
 			}
 		}
-		if slices.Max(gaps)-slices.Min(gaps) < time.Second {
+		if slices.Max(gaps)-slices.Min(gaps) < time.Minute {
 			t.Errorf("no jitter: %s to %s", slices.Min(gaps), slices.Max(gaps))
 		}
 		f.want(t, token("a"), "accepted")
 		if log := f.logs.String(); log != "" {
 			t.Errorf("the log says %s", log)
+		}
+	})
+}
+
+func TestFetchForUnknownKeyPutsTheNextOneOff(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t)
+		advance(10 * time.Minute)
+		f.want(t, tokenOf("jwk-test-x"), "unknown")
+		advance(13 * time.Minute)
+		if gaps := f.gaps(); len(gaps) != 1 || gaps[0] != 10*time.Minute {
+			t.Errorf("the fetches are %s apart", gaps)
+		}
+		advance(4 * time.Minute)
+		if n := f.fetches(); n != 3 {
+			t.Errorf("%d fetches, want 3", n)
 		}
 	})
 }
@@ -193,6 +209,23 @@ func TestUnknownKeyCoolsDown(t *testing.T) {
 			t.Errorf("%d fetches", n)
 		}
 		f.want(t, token("a"), "accepted")
+	})
+}
+
+// A fetch that ends between a caller's look at the keys and its wait for new
+// ones is as good as one that it joined, though the cool-down runs.
+func TestFetchThatEndsInBetween(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t)
+		if err := f.AwaitLate(context.Background(), kid); err != nil {
+			t.Error(err)
+		}
+		if err := f.AwaitLate(context.Background(), "jwk-test-x"); outcome(t, err) != "unknown" {
+			t.Error(err)
+		}
+		if n := f.fetches(); n != 1 {
+			t.Errorf("%d fetches", n)
+		}
 	})
 }
 
@@ -270,6 +303,18 @@ func TestWaitEnds(t *testing.T) {
 		}
 		if n := f.fetches(); n != 2 {
 			t.Errorf("%d fetches, want 2", n)
+		}
+	})
+}
+
+func TestRetryAfterIsAtLeastASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t, func(c *jwks.Config, _ *endpoint) { c.Cooldown = 100 * time.Millisecond })
+		advance(time.Minute)
+		f.slow(time.Minute, "")
+		_, err := f.Verify(context.Background(), tokenOf("jwk-test-2")) // waits for longer than the cool-down
+		if d := retryAfter(t, err); d != time.Second {
+			t.Errorf("retry after %s, want 1s", d)
 		}
 	})
 }
