@@ -74,13 +74,7 @@ func (k *keyring) current() *keySet { return k.set.Load() }
 // run fetches the key set at once and then whenever it is due.
 func (k *keyring) run() {
 	for {
-		k.mu.Lock()
-		f := k.joinLocked()
-		k.mu.Unlock()
-		if f == nil {
-			return
-		}
-		<-f.done // cancelled by close
+		// At the start a request may have been here first.
 		for wait := k.untilDue(); wait > 0; wait = k.untilDue() {
 			t := time.NewTimer(wait)
 			select {
@@ -92,6 +86,13 @@ func (k *keyring) run() {
 			}
 			t.Stop()
 		}
+		k.mu.Lock()
+		f := k.joinLocked()
+		k.mu.Unlock()
+		if f == nil {
+			return
+		}
+		<-f.done // cancelled by close
 	}
 }
 
