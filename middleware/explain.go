@@ -108,10 +108,10 @@ func (s *state) explain() Explanation {
 
 // explained logs st at debug level.
 func (a *Authenticator) explained(ctx context.Context, st *state) {
+	defer func() { _ = recover() }() // a slog.Handler's panic is not the request's
 	if a.zero() || !a.log.to.Enabled(ctx, slog.LevelDebug) {
 		return
 	}
-	defer func() { _ = recover() }() // a slog.Handler's panic is not the request's
 	a.log.to.LogAttrs(ctx, slog.LevelDebug, "stytchware: decided", st.explain().attrs()...)
 }
 
