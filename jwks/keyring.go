@@ -79,7 +79,7 @@ func (k *keyring) run() {
 			t := time.NewTimer(wait)
 			select {
 			case <-t.C:
-			case <-k.ended: // a fetch for an unknown key puts the next one off
+			case <-k.ended: // one for an unknown key; due has changed
 			case <-k.closing:
 				t.Stop()
 				return

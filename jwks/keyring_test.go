@@ -164,6 +164,19 @@ func TestFetchForUnknownKeyPutsTheNextOneOff(t *testing.T) {
 	})
 }
 
+func TestFailedFetchForUnknownKeyIsTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t)
+		advance(time.Minute)
+		f.fail()
+		f.want(t, tokenOf("jwk-test-x"), "unavailable")
+		advance(12 * time.Second)
+		if gaps := f.gaps(); len(gaps) != 2 || gaps[1] < 9*time.Second || gaps[1] > 11*time.Second {
+			t.Errorf("the fetches are %s apart, want 1m and 10s ± 10 %%", gaps)
+		}
+	})
+}
+
 func TestBackOffAfterFailures(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := start(t, func(c *jwks.Config, _ *endpoint) { c.RefreshInterval = 2 * time.Minute })
