@@ -16,7 +16,8 @@
 // uses, is an [http.RoundTripper] without sockets, so that a testing/synctest
 // bubble owns the clock. [NewServer] is a real server on a loopback address.
 // And a Project is an [http.Handler], for a program that runs without an
-// account. Every time in a Project is time.Now, and its clock is never apart
+// account; the command stytch-local, below this package, is one that does
+// nothing else. Every time in a Project is time.Now, and its clock is never apart
 // from that of the program under test; tokens from another clock are minted
 // with [Project.MintJWT].
 //
