@@ -34,8 +34,8 @@ type Config struct {
 	Cooldown        time.Duration // least time between two fetches for unknown keys; default 10 s
 	CacheSize       int           // verified tokens kept; default 10,000
 
-	// OnFetch is told of each key fetch after it ended, one at a time, on the
-	// fetch's goroutine: it should return soon. Default: none.
+	// OnFetch is told of each key fetch after it ended, on the fetch's
+	// goroutine: it should return soon, and must not call Close. Default: none.
 	OnFetch func(Fetch)
 }
 
@@ -43,7 +43,7 @@ type Config struct {
 type Fetch struct {
 	Began   time.Time     // when it was sent
 	Took    time.Duration // 5 s at most
-	Err     error         // nil if the key set was taken over; else the old one stays
+	Err     error         // nil if the key set was taken over, else the old one stays; its text may be foreign
 	Keys    int           // usable keys of the current set
 	Skipped int           // unusable keys of the set fetched
 }
