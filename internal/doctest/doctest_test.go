@@ -75,7 +75,7 @@ func TestDocumentsCompile(t *testing.T) {
 	if err := os.WriteFile(at, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command("go", append([]string{"build", "-overlay", at, "-o", filepath.Join(temp, "out") + "/"}, packages...)...)
+	cmd := exec.Command("go", append([]string{"build", "-overlay", at}, packages...)...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		said := string(out)
@@ -86,17 +86,17 @@ func TestDocumentsCompile(t *testing.T) {
 	}
 }
 
-// complete makes a program of a snippet.
+// complete makes a package of a snippet; not a program, which would be linked.
 func complete(code string) string {
-	if strings.HasPrefix(code, "package ") {
-		return code
+	if program, ok := strings.CutPrefix(code, "package main\n"); ok {
+		return "package snippet\n" + program
 	}
 	decls, body := "", code
 	if regexp.MustCompile(`(?m)^func `).MatchString(code) {
 		decls, body = code, ""
 	}
 	var b strings.Builder
-	b.WriteString("package main\n\nimport (\n")
+	b.WriteString("package snippet\n\nimport (\n")
 	for name, path := range imports {
 		if regexp.MustCompile(`\b` + name + `\.[A-Z]`).MatchString(preamble + code) {
 			fmt.Fprintf(&b, "\t%s %q\n", name, path)
