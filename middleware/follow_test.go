@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -141,21 +142,23 @@ func TestFollowMoves(t *testing.T) {
 		name  string
 		steps []step
 		end   time.Duration // after the log-in
+		lives time.Duration // the session at first; 0: 10 minutes
 	}{
-		{"extended", []step{{5 * time.Minute, refresh(time.Hour)}}, time.Hour + 5*time.Minute},
-		{"at once", []step{{0, refresh(time.Hour)}}, time.Hour},
-		{"twice", []step{{5 * time.Minute, refresh(time.Hour)}, {30 * time.Minute, refresh(time.Hour)}}, 95 * time.Minute},
-		{"not extended", []step{{4 * time.Minute, refresh(0)}}, 10 * time.Minute},
-		{"shortened", []step{{time.Minute, refresh(5 * time.Minute)}}, 6 * time.Minute},
-		{"extended and shortened", []step{{time.Minute, refresh(time.Hour)}, {time.Minute, refresh(5 * time.Minute)}}, 7 * time.Minute},
+		{"extended", []step{{5 * time.Minute, refresh(time.Hour)}}, time.Hour + 5*time.Minute, 0},
+		{"at once", []step{{0, refresh(time.Hour)}}, time.Hour, 0},
+		{"twice", []step{{5 * time.Minute, refresh(time.Hour)}, {30 * time.Minute, refresh(time.Hour)}}, 95 * time.Minute, 0},
+		{"not extended", []step{{4 * time.Minute, refresh(0)}}, 10 * time.Minute, 0},
+		{"shortened", []step{{time.Minute, refresh(5 * time.Minute)}}, 6 * time.Minute, 0},
+		{"extended and shortened", []step{{time.Minute, refresh(time.Hour)}, {time.Minute, refresh(5 * time.Minute)}}, 7 * time.Minute, 0},
 		{"another session's", []step{{time.Minute, func(w *world, s stytchtest.Session) {
 			refresh(time.Hour)(w, w.project.Login(stytchtest.Login{UserID: s.UserID}))
-		}}}, 10 * time.Minute},
-		// An answer from before the extension says nothing against it.
+		}}}, 10 * time.Minute, 0},
+		// An answer from before the extension says nothing against it. (The
+		// session would have ended before Follow asks by itself.)
 		{"an older answer", []step{
 			{0, func(w *world, s stytchtest.Session) { w.get(nil, bearer(s.Tokens.SessionToken)) }},
 			{time.Second, func(w *world, s stytchtest.Session) {
-				if _, _, err := w.refresh(time.Hour, bearer(s.Tokens.SessionJWT)); err != nil {
+				if _, _, err := w.refresh(5*time.Minute, bearer(s.Tokens.SessionJWT)); err != nil {
 					w.Error(err)
 				}
 			}},
@@ -164,12 +167,12 @@ func TestFollowMoves(t *testing.T) {
 					w.Errorf("%+v", got.seen)
 				}
 			}},
-		}, time.Hour + time.Second},
+		}, 5*time.Minute + time.Second, 2 * time.Minute},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			inWorld(t, nil, func(w *world) {
 				start := time.Now()
-				s := w.project.Login(stytchtest.Login{Duration: 10 * time.Minute})
+				s := w.project.Login(stytchtest.Login{Duration: cmp.Or(c.lives, 10*time.Minute)})
 				ctx, _ := w.follow(cookies(s.Tokens))
 				for _, step := range c.steps {
 					advance(step.after)

@@ -159,7 +159,7 @@ func TestHydrateAfterRevoke(t *testing.T) {
 		if _, err := w.revoke(cookies(s.Tokens)); !errors.Is(err, middleware.ErrUnavailable) {
 			t.Error(err)
 		}
-		for _, given := range []middleware.Tokens{s.Tokens, {SessionJWT: s.Tokens.SessionJWT}, {SessionToken: s.Tokens.SessionToken}, w.stale(s)} {
+		for _, given := range []middleware.Tokens{s.Tokens, {SessionJWT: s.Tokens.SessionJWT}, {SessionToken: s.Tokens.SessionToken}, w.stale(s), {SessionJWT: w.stale(s).SessionJWT}} {
 			if got, in, err := w.hydrate(given); !errors.Is(err, middleware.ErrNoSession) || in != nil || !got.untouched() {
 				t.Errorf("%v %v %v", in, err, got.Header)
 			}
