@@ -5,7 +5,9 @@
 //	go run . -quick   less than a minute, rough figures
 //	go run . -full    also 100,000 sessions; signing them alone takes minutes
 //
-// Close what else runs. Absolute figures are the machine's; the ratios travel.
+// What one core does is charged by processor time (on Linux), all else by the
+// wall clock: close what else runs. Absolute figures are the machine's; the
+// ratios travel.
 package main
 
 import (

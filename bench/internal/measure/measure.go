@@ -9,11 +9,33 @@ import (
 	"time"
 )
 
+// Clock says what time a contestant is charged for.
+type Clock int
+
+// The clocks. Processor time leaves out what other programs take meanwhile.
+const (
+	Wall    Clock = iota
+	Thread        // processor time of the goroutine that calls Do; on an idle machine the same as Wall
+	Process       // processor time of the whole process
+)
+
+// now reads c, from some moment on.
+func (c Clock) now(start time.Time) time.Duration {
+	switch c {
+	case Thread:
+		return threadTime()
+	case Process:
+		return processTime()
+	}
+	return time.Since(start)
+}
+
 // Entry is a contestant. Do does its operation n times, and panics if one goes
 // wrong.
 type Entry struct {
-	Name string
-	Do   func(n int)
+	Name  string
+	Clock Clock
+	Do    func(n int)
 }
 
 // Series is what a contestant took.
@@ -40,7 +62,7 @@ func Contest(entries []Entry, o Options) []Series {
 	counts := make([]int, len(entries))
 	for i, e := range entries {
 		all[i].Name = e.Name
-		counts[i] = calibrate(e.Do, o.Batch)
+		counts[i] = calibrate(e, o.Batch)
 		if o.Counts > 0 {
 			all[i].Allocs, all[i].Bytes = allocations(e.Do, min(counts[i], o.Counts))
 		}
@@ -48,20 +70,28 @@ func Contest(entries []Entry, o Options) []Series {
 	for range o.Rounds {
 		for i, e := range entries {
 			runtime.GC() // nobody pays for the garbage of the one before
-			start := time.Now()
-			e.Do(counts[i])
-			all[i].NS = append(all[i].NS, float64(time.Since(start))/float64(counts[i]))
+			all[i].NS = append(all[i].NS, float64(took(e, counts[i]))/float64(counts[i]))
 		}
 	}
 	return all
 }
 
+// took does n operations of e and returns what its clock says.
+func took(e Entry, n int) time.Duration {
+	if e.Clock == Thread {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+	}
+	start := time.Now()
+	before := e.Clock.now(start)
+	e.Do(n)
+	return e.Clock.now(start) - before
+}
+
 // calibrate returns how many operations fill a batch.
-func calibrate(do func(int), batch time.Duration) int {
+func calibrate(e Entry, batch time.Duration) int {
 	for n := 1; ; n *= 4 {
-		start := time.Now()
-		do(n)
-		if took := time.Since(start); took >= batch/8 {
+		if took := took(e, n); took >= batch/8 {
 			return max(1, int(float64(n)*float64(batch)/float64(took)))
 		}
 	}

@@ -1,6 +1,7 @@
 package measure_test
 
 import (
+	"runtime"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,5 +82,40 @@ func TestPercentile(t *testing.T) {
 		if got := measure.Percentile(tt.in, tt.p); got != tt.want {
 			t.Errorf("Percentile(%d values, %d) = %v, want %v", len(tt.in), tt.p, got, tt.want)
 		}
+	}
+}
+
+// TestClocks holds that processor time is charged to who takes it.
+func TestClocks(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("only Linux has the clocks of the processor")
+	}
+	spin := func(n int) {
+		var x uint64
+		for i := range n * 100_000 {
+			x = x*31 + uint64(i)
+		}
+		if x == 1 {
+			t.Error("cannot be, and keeps the loop")
+		}
+	}
+	elsewhere := func(n int) {
+		done := make(chan bool)
+		go func() {
+			spin(n)
+			close(done)
+		}()
+		<-done
+	}
+	got := measure.Contest([]measure.Entry{
+		{Name: "here", Clock: measure.Thread, Do: spin},
+		{Name: "a fifth here", Clock: measure.Thread, Do: func(n int) { elsewhere(4 * n); spin(n) }},
+		{Name: "process", Clock: measure.Process, Do: func(n int) { elsewhere(4 * n); spin(n) }},
+	}, measure.Options{Rounds: 5, Batch: 4 * time.Millisecond})
+	if r := measure.Ratio(got[1], got[0]); r < 0.5 || r > 2.5 {
+		t.Errorf("a thread is charged %v times what it took", r)
+	}
+	if r := measure.Ratio(got[2], got[0]); r < 2.5 || r > 10 {
+		t.Errorf("the process is charged %v times what a thread took, want about 5", r)
 	}
 }

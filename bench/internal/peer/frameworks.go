@@ -44,7 +44,7 @@ func byGoOIDC(api *API) (Peer, error) {
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), handKey{}, &claims)))
 		})
 	}
-	return Peer{Name: "coreos/go-oidc", Handler: authenticate(greet(func(ctx context.Context) string {
+	return Peer{Name: oidcBy, Handler: authenticate(greet(func(ctx context.Context) string {
 		claims, _ := ctx.Value(handKey{}).(*handClaims)
 		return claims.Subject
 	}))}, nil
@@ -66,7 +66,7 @@ func byJWX(api *API) (Peer, error) {
 			next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), handKey{}, token)))
 		})
 	}
-	return Peer{Name: "lestrrat-go/jwx", Handler: authenticate(greet(func(ctx context.Context) string {
+	return Peer{Name: jwxBy, Handler: authenticate(greet(func(ctx context.Context) string {
 		token, _ := ctx.Value(handKey{}).(jwxjwt.Token)
 		user, _ := token.Subject()
 		return user
@@ -86,7 +86,7 @@ func byJWTAuth(api *API) (Peer, error) {
 		user, _ := claims["sub"].(string)
 		return user
 	}))
-	return Peer{Name: "chi jwtauth", Bearer: true, Handler: router}, nil
+	return Peer{Name: jwtauthBy, Bearer: true, Handler: router}, nil
 }
 
 // firstKey returns the public key that signs now.
@@ -127,7 +127,7 @@ func byAuth0(api *API) (Peer, error) {
 		return Peer{}, err
 	}
 	check := jwtmiddleware.New(v.ValidateToken, jwtmiddleware.WithTokenExtractor(jwtmiddleware.CookieTokenExtractor(load.JWTCookie)))
-	return Peer{Name: "auth0/go-jwt-middleware", Handler: check.CheckJWT(greet(func(ctx context.Context) string {
+	return Peer{Name: auth0By, Handler: check.CheckJWT(greet(func(ctx context.Context) string {
 		claims, _ := ctx.Value(jwtmiddleware.ContextKey{}).(*validator.ValidatedClaims)
 		return claims.RegisteredClaims.Subject
 	}))}, nil
@@ -147,7 +147,7 @@ func byClerk(api *API) (Peer, error) {
 		return nil
 	}
 	check := clerkhttp.RequireHeaderAuthorization(withKey, clerkhttp.ProxyURL(api.issuer()))
-	return Peer{Name: "clerk-sdk-go", Bearer: true, Handler: check(greet(func(ctx context.Context) string {
+	return Peer{Name: clerkBy, Bearer: true, Handler: check(greet(func(ctx context.Context) string {
 		claims, _ := clerk.SessionClaimsFromContext(ctx)
 		return claims.Subject
 	}))}, nil

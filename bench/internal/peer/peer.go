@@ -20,7 +20,18 @@ const (
 	Ours      = "stytchware"
 	KeyfuncBy = "keyfunc + golang-jwt by hand"
 	StytchBy  = "stytch-go's steps by hand"
+
+	oidcBy    = "coreos/go-oidc"
+	jwxBy     = "lestrrat-go/jwx"
+	jwtauthBy = "chi jwtauth"
+	auth0By   = "auth0/go-jwt-middleware"
+	clerkBy   = "clerk-sdk-go"
 )
+
+// Names returns the names of the Others.
+func Names() []string {
+	return []string{KeyfuncBy, StytchBy, oidcBy, jwxBy, jwtauthBy, auth0By, clerkBy}
+}
 
 // Peer is a way to authenticate. Handler has it in front of the handler that the
 // peers of its kind share: 204 where the handler knows the user, else 500.

@@ -27,18 +27,19 @@ import (
 const (
 	Floors   = "floors"
 	Hot      = "one session, in process"
-	Turn     = "sessions in turn, in process"
+	Turn     = "many sessions in turn, in process"
 	Refusing = "refusing, in process"
 
 	nothing   = "no middleware"
-	verifying = "RSA-2048 verify alone"
+	Verifying = "RSA-2048 verify alone"
 	bearer    = peer.Ours + ", bearer"
-	unseen    = peer.Ours + ", never seen before"
+	Unseen    = peer.Ours + ", never seen before"
 	loadOnly  = peer.Ours + ", Load"
 	guarded   = peer.Ours + ", Load + RequireSession + RequireMFA"
+	alone     = peer.Ours + ", one core by the wall clock"
 )
 
-// both is the name of a row in which all cores work.
+// both is the name of a row in which all cores work, by the wall clock.
 func both(name string) string { return name + ", all cores" }
 
 // large is the name of a row with the larger number of sessions.
@@ -147,7 +148,10 @@ func (r *run) inProcess() error {
 
 	const ok = http.StatusNoContent
 	jwt := r.sessions[0].Tokens.SessionJWT
-	entry := func(name string, do func(int)) measure.Entry { return measure.Entry{Name: name, Do: do} }
+	entry := func(name string, do func(int)) measure.Entry {
+		return measure.Entry{Name: name, Clock: measure.Thread, Do: do}
+	}
+	wall := func(name string, do func(int)) measure.Entry { return measure.Entry{Name: name, Do: do} }
 	hot := []measure.Entry{
 		entry(nothing, newClient(peer.Nothing(), ok, ours, jwt).serial()),
 		floors[0],
@@ -155,7 +159,7 @@ func (r *run) inProcess() error {
 		entry(bearer, newClient(ours.Handler, ok, byBearer, jwt).serial()),
 		entry(loadOnly, newClient(auth.Load(peer.Greet()), ok, ours, jwt).serial()),
 		entry(guarded, newClient(auth.Load(auth.RequireSession(auth.RequireMFA(peer.Greet()))), ok, ours, jwt).serial()),
-		entry(both(peer.Ours), newClient(ours.Handler, ok, ours, jwt).parallel()),
+		wall(both(peer.Ours), newClient(ours.Handler, ok, ours, jwt).parallel()),
 	}
 	for _, p := range r.peers {
 		hot = append(hot, entry(p.Name, newClient(p.Handler, ok, p, jwt).serial()))
@@ -166,9 +170,10 @@ func (r *run) inProcess() error {
 	turn := []measure.Entry{
 		floors[0],
 		entry(peer.Ours, newClient(ours.Handler, ok, ours, jwts...).warm().serial()),
-		entry(both(peer.Ours), newClient(ours.Handler, ok, ours, jwts...).parallel()),
+		wall(alone, newClient(ours.Handler, ok, ours, jwts...).serial()),
+		wall(both(peer.Ours), newClient(ours.Handler, ok, ours, jwts...).parallel()),
 		entry(bearer, newClient(ours.Handler, ok, byBearer, jwts...).serial()),
-		entry(unseen, newClient(forgetful.RequireSession(peer.Greet()), ok, ours, jwts...).serial()),
+		entry(Unseen, newClient(forgetful.RequireSession(peer.Greet()), ok, ours, jwts...).serial()),
 	}
 	if r.Large > 0 {
 		wide, err := r.authenticator(func(c *middleware.Config) { c.CacheSize = r.Large })
@@ -179,13 +184,13 @@ func (r *run) inProcess() error {
 		all := r.jwts(r.Large)
 		turn = append(turn,
 			entry(large(peer.Ours, r.Large), newClient(h, ok, ours, all...).warm().serial()),
-			entry(both(large(peer.Ours, r.Large)), newClient(h, ok, ours, all...).parallel()),
+			wall(both(large(peer.Ours, r.Large)), newClient(h, ok, ours, all...).parallel()),
 			entry(large(peer.KeyfuncBy, r.Large), newClient(r.peers[0].Handler, ok, r.peers[0], all...).serial()))
 	}
 	for _, p := range r.peers {
 		turn = append(turn, entry(p.Name, newClient(p.Handler, ok, p, jwts...).serial()))
 	}
-	turn = append(turn, entry(both(peer.KeyfuncBy), newClient(r.peers[0].Handler, ok, r.peers[0], jwts...).parallel()))
+	turn = append(turn, wall(both(peer.KeyfuncBy), newClient(r.peers[0].Handler, ok, r.peers[0], jwts...).parallel()))
 	r.contest(Turn, turn, true)
 
 	r.contest(Refusing, r.refusals(floors[0], auth, ours), true)
@@ -215,10 +220,14 @@ func (r *run) refusals(floor measure.Entry, auth *middleware.Authenticator, ours
 	entries := []measure.Entry{floor}
 	for i, jwts := range kinds {
 		entries = append(entries,
-			measure.Entry{Name: peer.Ours + ", " + bad[i], Do: newClient(ours.Handler, http.StatusUnauthorized, ours, jwts...).warm().serial()},
-			measure.Entry{Name: loadOnly + ", " + bad[i], Do: newClient(auth.Load(peer.GreetAnybody()), http.StatusNoContent, ours, jwts...).warm().serial()})
+			measure.Entry{Name: peer.Ours + ", " + bad[i], Clock: measure.Thread, Do: newClient(ours.Handler, http.StatusUnauthorized, ours, jwts...).warm().serial()},
+			measure.Entry{Name: loadOnly + ", " + bad[i], Clock: measure.Thread, Do: newClient(auth.Load(peer.GreetAnybody()), http.StatusNoContent, ours, jwts...).warm().serial()})
 		for _, p := range r.peers[:2] {
-			entries = append(entries, measure.Entry{Name: p.Name + ", " + bad[i],
+			clock := measure.Thread
+			if p.Name == peer.StytchBy {
+				clock = measure.Process // it asks over the network
+			}
+			entries = append(entries, measure.Entry{Name: p.Name + ", " + bad[i], Clock: clock,
 				Do: newClient(p.Handler, http.StatusUnauthorized, p, jwts...).serial()})
 		}
 	}
@@ -246,7 +255,7 @@ func (r *run) floors() ([]measure.Entry, error) {
 	copied := strings.Clone(jwt)
 	var sink uint64 // so that nothing is left out
 	entries := []measure.Entry{
-		{Name: verifying, Do: func(n int) {
+		{Name: Verifying, Do: func(n int) {
 			for range n {
 				if err := rsa.VerifyPKCS1v15(public, crypto.SHA256, sum[:], sig); err != nil {
 					panic(err)
@@ -285,6 +294,9 @@ func (r *run) floors() ([]measure.Entry, error) {
 				sink += uint64(len(c.Value))
 			}
 		}},
+	}
+	for i := range entries {
+		entries[i].Clock = measure.Thread
 	}
 	return entries, nil
 }

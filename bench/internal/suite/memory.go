@@ -12,7 +12,7 @@ import (
 const Memory = "memory of sessions, after garbage collection"
 
 const (
-	perSession = "a session"
+	PerSession = "a session"
 	perAll     = "100,000 sessions"
 	perMore    = "growth by a tenth more than the cache holds"
 )
@@ -40,7 +40,7 @@ func (r *run) memory() error {
 	pass(jwts[:n])
 	full := heap()
 	each := float64(full-empty) / float64(n)
-	r.figure(Memory, perSession, each, "bytes")
+	r.figure(Memory, PerSession, each, "bytes")
 	r.figure(Memory, perAll, each*100_000/1e6, "MB")
 	pass(jwts[n:])
 	r.figure(Memory, perMore, float64(heap()-full)/float64(full-empty)*100, "%")

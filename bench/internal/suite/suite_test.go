@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	for section, want := range map[string]int{
-		suite.Floors: 6, suite.Hot: 14, suite.Turn: 16, suite.Refusing: 21, suite.HTTP: 9, suite.Throughput: 9,
+		suite.Floors: 6, suite.Hot: 14, suite.Turn: 17, suite.Refusing: 21, suite.HTTP: 9, suite.Throughput: 9,
 	} {
 		if rows[section] != want {
 			t.Errorf("%s: %d rows, want %d", section, rows[section], want)
@@ -77,8 +77,8 @@ func TestRun(t *testing.T) {
 			t.Errorf("the target %q wants %v", target.What, target.Want)
 		}
 	}
-	if len(r.Targets) != 25 {
-		t.Errorf("%d targets, want 25", len(r.Targets))
+	if len(r.Targets) != 26 {
+		t.Errorf("%d targets, want 26", len(r.Targets))
 	}
 }
 

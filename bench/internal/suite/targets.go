@@ -41,9 +41,10 @@ func (r *run) targets() {
 		target(name+": bytes allocated", row(Hot, name).Bytes, 400, "")
 	}
 	least(fmt.Sprintf("%d sessions in turn, keyfunc by hand against %s", r.Turn, peer.Ours), ratio(Turn, peer.KeyfuncBy, peer.Ours), 40)
-	least("the same on all cores against one", ratio(Turn, peer.Ours, both(peer.Ours)), 1.7)
-	target("a session not seen before against RSA verify", ratio(Turn, unseen, verifying), 1.25, "×")
+	least("the same on all cores against one", ratio(Turn, alone, both(peer.Ours)), 1.7)
+	target("a session not seen before against RSA verify", ratio(Turn, Unseen, Verifying), 1.25, "×")
 	target("whole request over HTTP against no middleware", ratio(HTTP, peer.Ours, nothing), 1.05, "×")
+	target("the same in processor time, eight connections", ratio(Throughput, peer.Ours, nothing), 1.05, "×")
 	least("throughput over HTTP against keyfunc by hand", ratio(Throughput, peer.KeyfuncBy, peer.Ours), 2.3)
 	least("throughput over HTTP against "+peer.StytchBy, ratio(Throughput, peer.StytchBy, peer.Ours), 3)
 	for _, how := range []string{seen, notSeen} {
@@ -52,7 +53,7 @@ func (r *run) targets() {
 	}
 	target("unknown keys: key fetches per cool-down", figure(Unknown, fetchesPer), 1, "")
 	target("unknown keys: slowest of a known key, less than a fetch", figure(Unknown, knownDuring), float64(keyLatency)/2, "ns")
-	target("refusing a bad signature against RSA verify", ratio(Refusing, peer.Ours+", "+bad[0], verifying), 1.1, "×")
+	target("refusing a bad signature against RSA verify", ratio(Refusing, peer.Ours+", "+bad[0], Verifying), 1.1, "×")
 	for _, kind := range bad[2:] {
 		target("refusing "+kind, row(Refusing, peer.Ours+", "+kind).Median, 1000, "ns")
 	}
