@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"time"
 
 	"github.com/stytchware/stytchware/middleware"
@@ -146,4 +147,135 @@ func ExampleProject_MintJWT() {
 	// 401
 	// 401
 	// 401
+}
+
+// Who may pass, at a guard that wants two kinds of proof.
+func ExampleProject_Login() {
+	project := stytchtest.New(stytchtest.Options{})
+	auth, err := middleware.New(project.Config())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	app := auth.RequireMFA(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, factors := range [][]stytchtest.Factor{
+		{stytchtest.EmailMagicLink(), stytchtest.GoogleOAuth()}, // one mail account
+		{stytchtest.Password(), stytchtest.TOTP()},
+		{stytchtest.SMS(), stytchtest.Unknown("telepathy", "brainwave")},
+	} {
+		login := project.Login(stytchtest.Login{Factors: factors})
+		r := httptest.NewRequest("GET", "https://example.com/", nil)
+		stytchtest.AddBearer(r, login.Tokens.SessionJWT)
+		w := httptest.NewRecorder()
+		app.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 401
+	// 200
+	// 401
+}
+
+// A session that is ended elsewhere, by the dashboard say.
+func ExampleProject_Revoke() {
+	project := stytchtest.New(stytchtest.Options{})
+	auth, err := middleware.New(project.Config())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	nothing := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
+	login := project.Login(stytchtest.Login{})
+	get := func(app http.Handler) {
+		r := httptest.NewRequest("GET", "https://example.com/", nil)
+		stytchtest.AddBearer(r, login.Tokens.SessionJWT)
+		w := httptest.NewRecorder()
+		app.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+
+	project.Revoke(login.ID)
+	get(auth.RequireSession(nothing))            // the JWT is still good, for five minutes at most
+	get(auth.Require(middleware.Fresh)(nothing)) // Stytch is asked
+	get(auth.RequireSession(nothing))            // and this process has learnt of it
+	fmt.Println(project.Calls().Authenticate, "call")
+	// Output:
+	// 200
+	// 401
+	// 401
+	// 1 call
+}
+
+// A key rotation, as it happens at Stytch twice a year.
+func ExampleProject_RotateKey() {
+	project := stytchtest.New(stytchtest.Options{})
+	auth, err := middleware.New(project.Config())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer auth.Close()
+	app := auth.RequireSession(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	before := project.Login(stytchtest.Login{})
+	project.RotateKey()
+	after := project.Login(stytchtest.Login{})
+	for _, login := range []stytchtest.Session{before, after} {
+		r := httptest.NewRequest("GET", "https://example.com/", nil)
+		stytchtest.AddCookies(r, login.Tokens)
+		w := httptest.NewRecorder()
+		app.ServeHTTP(w, r)
+		fmt.Println(w.Code)
+	}
+	// Output:
+	// 200
+	// 200
+}
+
+// A log-in as a back end of one's own makes it: a request to the API, and the
+// inbox of the person who is to click the link.
+func ExampleProject_Inbox() {
+	project := stytchtest.New(stytchtest.Options{})
+	client := &http.Client{Transport: project.Transport()}
+	post := func(path, body string) *http.Response {
+		r, err := http.NewRequest("POST", project.BaseURL()+path, strings.NewReader(body))
+		if err != nil {
+			panic(err)
+		}
+		r.SetBasicAuth(project.ID(), project.Secret())
+		r.Header.Set("Content-Type", "application/json")
+		res, err := client.Do(r)
+		if err != nil {
+			panic(err)
+		}
+		res.Body.Close()
+		return res
+	}
+
+	fmt.Println(post("/v1/magic_links/email/login_or_create", `{"email":"ada@example.com"}`).StatusCode)
+	mail := project.Inbox()[0]
+	fmt.Println(mail.Kind, mail.To)
+	fmt.Println(post("/v1/magic_links/authenticate", `{"token":"`+mail.Token+`","session_duration_minutes":60}`).StatusCode)
+	fmt.Println(len(project.Sessions()), "session")
+	// Output:
+	// 200
+	// magic_link ada@example.com
+	// 200
+	// 1 session
+}
+
+// A program in another process reaches a project like any server.
+func ExampleProject_ServeHTTP() {
+	project := stytchtest.New(stytchtest.Options{})
+	server := httptest.NewServer(project)
+	defer server.Close()
+	res, err := http.Get(server.URL + "/v1/sessions/jwks/" + project.ID())
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	res.Body.Close()
+	fmt.Println(res.StatusCode, project.Calls().KeySet)
+	// Output: 200 1
 }
