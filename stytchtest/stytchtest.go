@@ -22,6 +22,7 @@
 // with [Project.MintJWT].
 //
 // A handler that only reads the session needs none of it: see [WithSession].
+// All routes of a program are checked at once by [Conform].
 //
 // What goes over the wire follows Stytch's documents: request rules, error
 // types and statuses, and the claims and the key set of genuine sessions; for
