@@ -65,8 +65,9 @@ type inquiries struct {
 	later   int // revocations that wait for Stytch
 
 	ahead struct {
-		most    int // at a time
-		running int // guarded by mu
+		most    int           // at a time
+		pause   time.Duration // least time between two attempts for one credential
+		running int           // guarded by mu
 		tried   *ttlmap.Map[credential, struct{}]
 	}
 }
@@ -295,7 +296,7 @@ func (q *inquiries) askAhead(c credentials, duration time.Duration, then func(*a
 		return
 	}
 	sent.value = strings.Clone(sent.value)
-	q.ahead.tried.Put(sent, struct{}{}, time.Now().Add(aheadPause))
+	q.ahead.tried.Put(sent, struct{}{}, time.Now().Add(q.ahead.pause))
 	q.ahead.running++
 	q.running.Go(func() {
 		defer func() {
@@ -313,7 +314,8 @@ func (q *inquiries) askAhead(c credentials, duration time.Duration, then func(*a
 	})
 }
 
-// aheadPause is the least time between two attempts for one credential.
+// aheadPause is the time between two attempts to refresh ahead. A margin that
+// is short allows for two of them.
 const aheadPause = 5 * time.Second
 
 // waiting is how many revocations wait to be repeated.

@@ -117,6 +117,8 @@ func New(cfg Config) (*Authenticator, error) {
 		flights:     make(map[credential]*flight),
 		budget:      bucket{rate: float64(f.OpaqueRate), burst: float64(f.OpaqueBurst)},
 	}
+	a.changes.ended = a.isRevoked
+	a.stytch.ahead.pause = min(aheadPause, f.RefreshAhead/2)
 	a.stytch.ahead.tried = ttlmap.New[credential, struct{}](f.CacheSize)
 	a.stytch.ahead.most = max(1, f.MaxInFlight/4)
 	if f.Observer.Call != nil {
@@ -174,7 +176,7 @@ func (a *Authenticator) markOverFor(id string, how Change, d time.Duration) {
 	if how == Gone {
 		why, cause = denyGone, causeStytch
 	}
-	a.follow.end(id, why)
+	a.follow.over(id, why)
 	if !had {
 		a.changes.over(id, how, cause)
 	}

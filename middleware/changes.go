@@ -56,10 +56,13 @@ type Event struct {
 // in the order of the changes of each session; they never hold up a request.
 // Events for an f that is 256 behind are dropped and counted in Event.Dropped;
 // a panic in f is logged and ends nothing. Neither unsubscribe nor Close waits
-// for a call under way.
+// for a call under way, and after them there is no further one.
 //
 // A process sees what its own requests show: a session ended elsewhere is
-// Gone when Stytch says so to this process.
+// Gone when Stytch says so to this process, one extended elsewhere is Expired
+// when the end that is known here has come. Of 10,000 sessions at a time the
+// last state is known; beyond that those that end first are forgotten, and are
+// Authenticated again when they come back.
 func (a *Authenticator) OnChange(f func(Event)) (unsubscribe func()) {
 	if a.zero() || f == nil {
 		return func() {}
@@ -75,8 +78,10 @@ const (
 // changes finds out what changed about sessions while somebody listens. The
 // cost while nobody does is one atomic load.
 type changes struct {
-	log    *loud
-	active atomic.Int32
+	log     *loud
+	ended   func(*sessionctx.Session) bool // a session that is over must not come back
+	active  atomic.Int32
+	dropped atomic.Uint64 // events, of all subscribers
 
 	mu      sync.Mutex
 	closed  bool
@@ -94,9 +99,9 @@ type tracked struct {
 }
 
 type subscriber struct {
-	queue   chan Event
-	dropped atomic.Uint64
-	ended   atomic.Bool
+	queue  chan Event
+	missed uint64 // since the last event that it got; guarded by changes.mu
+	ended  atomic.Bool
 }
 
 func (c *changes) subscribe(f func(Event)) func() {
@@ -117,7 +122,7 @@ func (c *changes) subscribe(f func(Event)) func() {
 			if s.ended.Load() {
 				return
 			}
-			if e.Dropped = s.dropped.Swap(0); e.Dropped > 0 {
+			if e.Dropped > 0 {
 				c.log.say(slog.LevelWarn, "a subscriber of OnChange is too slow, events were dropped")
 			}
 			c.call(f, e)
@@ -186,6 +191,10 @@ func (c *changes) saw(s *sessionctx.Session, cause string) {
 	}
 	e := Event{SessionID: s.ID(), Session: s, Cause: cause, At: time.Now()}
 	if t == nil {
+		// A request may come here after the session's end was told.
+		if c.ended(s) || !e.At.Before(s.ExpiresAt()) {
+			return
+		}
 		c.track(s)
 		e.Change = Authenticated
 		if cause == causeHydrate {
@@ -204,12 +213,12 @@ func (c *changes) saw(s *sessionctx.Session, cause string) {
 		c.publish(e)
 		e.Change = 0
 	}
-	if !slices.EqualFunc(e.Previous.Factors(), s.Factors(), sameFactor) {
+	if !sameFactors(e.Previous.Factors(), s.Factors()) {
 		e.Change = FactorsChanged
 		c.publish(e)
 		e.Change = 0
 	}
-	if s.ExpiresAt().After(e.Previous.ExpiresAt()) {
+	if s.ExpiresAt().Unix() > e.Previous.ExpiresAt().Unix() {
 		e.Change = Extended
 		c.publish(e)
 		e.Change = 0
@@ -220,16 +229,33 @@ func (c *changes) saw(s *sessionctx.Session, cause string) {
 }
 
 // older tells whether s says nothing that is newer than what is known: another
-// tab may go on sending a JWT from before the last change.
+// tab may go on sending a JWT from before the last change. What Stytch answers
+// is newer than what was known when it did.
+//
+// Here and below whole seconds count: a JWT may have fewer digits than an
+// answer about the same session.
 func older(s, known *sessionctx.Session) bool {
-	if d := s.LastAccessedAt().Compare(known.LastAccessedAt()); d != 0 {
-		return d < 0
+	if s.LastAccessedAt().Unix() > known.LastAccessedAt().Unix() {
+		return false
 	}
-	return s.Source() == sessionctx.Local || !s.VerifiedAt().After(known.VerifiedAt())
+	return s.Source() != sessionctx.Remote || s.VerifiedAt().Before(known.VerifiedAt())
+}
+
+// sameFactors compares without regard to order.
+func sameFactors(x, y []sessionctx.Factor) bool {
+	within := func(x, y []sessionctx.Factor) bool {
+		for _, f := range x {
+			if !slices.ContainsFunc(y, func(g sessionctx.Factor) bool { return sameFactor(f, g) }) {
+				return false
+			}
+		}
+		return true
+	}
+	return len(x) == len(y) && within(x, y) && within(y, x)
 }
 
 func sameFactor(x, y sessionctx.Factor) bool {
-	return x.Type == y.Type && x.DeliveryMethod == y.DeliveryMethod && x.LastAuthenticatedAt.Equal(y.LastAuthenticatedAt)
+	return x.Type == y.Type && x.DeliveryMethod == y.DeliveryMethod && x.LastAuthenticatedAt.Unix() == y.LastAuthenticatedAt.Unix()
 }
 
 // over says that a session has ended.
@@ -294,10 +320,13 @@ func (c *changes) expire() {
 // publish gives e to every subscriber that has room. The lock keeps the order.
 func (c *changes) publish(e Event) {
 	for s := range c.subs {
+		e.Dropped = s.missed
 		select {
 		case s.queue <- e:
+			s.missed = 0
 		default:
-			s.dropped.Add(1)
+			s.missed++
+			c.dropped.Add(1)
 		}
 	}
 }

@@ -114,6 +114,7 @@ func (a *Authenticator) report(now time.Time) []section {
 			{"session cookies cleared", t.cookiesCleared.sum(), false},
 			{"session cookies too large to set", t.cookiesTooLarge.sum(), t.cookiesTooLarge.sum() > 0},
 			{"subscribers of OnChange", subscribers, false},
+			{"events dropped for slow subscribers", a.changes.dropped.Load(), a.changes.dropped.Load() > 0},
 			{"contexts that follow a session", followed, false},
 		}},
 	}

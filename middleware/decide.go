@@ -138,8 +138,7 @@ func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *j
 			return stale.Ahead || s.tokens.SessionJWT != c.jwt && s.began.Unix() >= stale.IssuedAt.Unix()
 		},
 	})
-	if d != nil && d.outage && c.safe && !stale.Ahead && a.serveStale > 0 &&
-		now.Sub(stale.IssuedAt) <= a.maxTokenAge+a.serveStale && now.Before(stale.Session.ExpiresAt()) {
+	if d != nil && d.outage && c.safe && !stale.Ahead && a.withinGrace(c.jwt, stale) {
 		a.log.servesStale()
 		return decision{session: stale.Session.As(sessionctx.Stale, stale.Session.VerifiedAt()), why: byGrace, called: called}
 	}
@@ -150,6 +149,20 @@ func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *j
 	out.fresh = called && !s.began.Before(now)
 	out.write = true
 	return out
+}
+
+// withinGrace tells whether a JWT's time is over for no longer than may be
+// served while Stytch cannot be asked. The clock is looked at again: the call
+// that failed took its time.
+func (a *Authenticator) withinGrace(jwt string, stale *jwks.StaleError) bool {
+	if a.serveStale == 0 {
+		return false
+	}
+	now, end := time.Now(), stale.IssuedAt.Add(a.maxTokenAge)
+	if exp := claimTime(jwt, "exp"); exp.Before(end) {
+		end = exp
+	}
+	return now.Sub(end) <= a.serveStale && now.Before(stale.Session.ExpiresAt())
 }
 
 // decideToken asks about a session token that no well-signed JWT vouches for.

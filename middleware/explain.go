@@ -116,7 +116,10 @@ func (a *Authenticator) explained(ctx context.Context, st *state) {
 }
 
 // issuedAt reads iat from a JWT whose signature was verified.
-func issuedAt(jwt string) (at time.Time) {
+func issuedAt(jwt string) time.Time { return claimTime(jwt, "iat") }
+
+// claimTime reads a time from a JWT whose signature was verified.
+func claimTime(jwt, claim string) (at time.Time) {
 	_, rest, _ := strings.Cut(jwt, ".")
 	payload, _, _ := strings.Cut(rest, ".")
 	text, err := base64.RawURLEncoding.DecodeString(payload)
@@ -125,7 +128,7 @@ func issuedAt(jwt string) (at time.Time) {
 	}
 	r := exactjson.New(string(text))
 	for name := range r.Members {
-		if name == "iat" {
+		if name == claim {
 			if n, err := strconv.ParseFloat(r.Number(), 64); err == nil {
 				at = time.Unix(int64(n), 0)
 			}

@@ -1,5 +1,7 @@
 package middleware
 
+import "github.com/stytchware/stytchware/sessionctx"
+
 // SessionCookies returns the cookies of the two names that are found in Cookie
 // header lines, in their order.
 func SessionCookies(lines []string, tokenName, jwtName string) (found [][2]string) {
@@ -25,3 +27,13 @@ func SizesOf(a *Authenticator) (s Sizes) {
 	s.Followers += len(a.follow.m)
 	return s
 }
+
+// Tracked is how many sessions are known for OnChange.
+func Tracked(a *Authenticator) int {
+	a.changes.mu.Lock()
+	defer a.changes.mu.Unlock()
+	return max(len(a.changes.last), len(a.changes.ends))
+}
+
+// Saw is what a request with s ends with.
+func Saw(a *Authenticator, s *sessionctx.Session) { a.changes.saw(s, causeRequest) }

@@ -37,8 +37,11 @@ func (a *Authenticator) Follow(ctx context.Context) (followed context.Context, c
 		return followed, cancel
 	}
 	lived := st.session.VerifiedAt()
-	if st.out == nil { // that is when the signature was verified; Stytch's word is older
-		lived = issuedAt(st.jwt)
+	// Of a JWT that is when the signature was verified; Stytch's word is older.
+	if st.out == nil || st.out.answer == nil {
+		if at := issuedAt(st.jwt); at.Before(lived) { // a clock may be ahead of ours
+			lived = at
+		}
 	}
 	f := &follower{id: st.session.ID(), end: end}
 	if !a.follow.add(f, st.session, st.credentials(), lived, a.confirm) {
@@ -53,7 +56,7 @@ func (a *Authenticator) Follow(ctx context.Context) (followed context.Context, c
 }
 
 // confirm asks Stytch whether a followed session lives.
-func (a *Authenticator) confirm(id string) {
+func (a *Authenticator) confirm(w *watch) {
 	if !a.follow.begin() {
 		return
 	}
@@ -63,38 +66,48 @@ func (a *Authenticator) confirm(id string) {
 			a.log.panicked("follow", p)
 		}
 	}()
-	session, c, lived, ok := a.follow.known(id)
+	session, c, lived, failed, ok := a.follow.known(w)
 	if !ok {
 		return
 	}
 	every := a.maxTokenAge * 4 / 5
 	if rest := every - time.Since(lived); rest > 0 {
-		a.follow.wake(id, rest) // a request confirmed it meanwhile
+		a.follow.wake(w, rest) // a request confirmed it meanwhile
 		return
 	}
-	out := a.again(a.stytch.ctx, c, session, wants{})
-	if out.denial == nil && out.session.ID() != id {
+	rest := a.maxTokenAge - time.Since(lived)
+	if rest <= 0 && failed != nil {
+		a.follow.end(w, failed)
+		return
+	}
+	ctx := a.stytch.ctx
+	if rest > 0 { // a call that hangs must not keep the stream
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, rest)
+		defer cancel()
+	}
+	out := a.again(ctx, c, session, wants{})
+	if out.denial == nil && out.session.ID() != session.ID() {
 		// The token beside the JWT is of another session of the user, which
 		// says nothing of this one.
 		c.token = ""
-		out = a.again(a.stytch.ctx, c, session, wants{})
+		out = a.again(ctx, c, session, wants{})
 	}
 	switch {
 	case out.denial == nil:
-		if t := out.answer.tokens.SessionToken; t != "" {
-			a.follow.tokenOf(id, t)
-		}
+		a.follow.confirmed(w, out.session, out.answer.tokens.SessionToken)
 		a.changes.saw(out.session, causeFollow)
-		a.follow.wake(id, every)
+		a.follow.wake(w, every)
 	case out.denial.kind != ErrUnavailable:
-		a.follow.end(id, out.denial)
+		a.follow.end(w, out.denial)
 	default:
 		rest := a.maxTokenAge - time.Since(lived)
 		if rest <= 0 {
-			a.follow.end(id, out.denial)
+			a.follow.end(w, out.denial)
 			return
 		}
-		a.follow.wake(id, min(rest, max(time.Second, rest/4)))
+		a.follow.failed(w, out.denial)
+		a.follow.wake(w, min(rest, max(time.Second, rest/4)))
 	}
 }
 
@@ -110,11 +123,13 @@ type watch struct {
 	session     *sessionctx.Session // as known last
 	credentials credentials         // with which Stytch can be asked
 	lived       time.Time           // when it was last known to live
+	failed      *denial             // why Stytch could not be asked since, nil if it could
 	expiry      *time.Timer
 	confirm     *time.Timer
 }
 
-// followers are all of them, by session. The zero value is ready.
+// followers are all of them, by session. The zero value is ready. What is not
+// in the map any more has ended: timers that fire then change nothing.
 type followers struct {
 	running sync.WaitGroup
 
@@ -123,7 +138,7 @@ type followers struct {
 	m      map[string]*watch
 }
 
-func (fs *followers) add(f *follower, s *sessionctx.Session, c credentials, lived time.Time, confirm func(id string)) bool {
+func (fs *followers) add(f *follower, s *sessionctx.Session, c credentials, lived time.Time, confirm func(*watch)) bool {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if fs.closed {
@@ -134,16 +149,18 @@ func (fs *followers) add(f *follower, s *sessionctx.Session, c credentials, live
 		if fs.m == nil {
 			fs.m = make(map[string]*watch)
 		}
-		id := f.id
 		w = &watch{all: make(map[*follower]struct{}), session: s, credentials: c, lived: lived}
-		w.expiry = time.AfterFunc(time.Until(s.ExpiresAt()), func() { fs.end(id, denyExpired) })
-		w.confirm = time.AfterFunc(0, func() { confirm(id) })
+		w.expiry = time.AfterFunc(time.Until(s.ExpiresAt()), func() { fs.expire(w) })
+		w.confirm = time.AfterFunc(0, func() { confirm(w) })
 		fs.m[f.id] = w
 	} else {
 		fs.move(w, s)
 	}
 	if lived.After(w.lived) {
-		w.lived, w.credentials = lived, c
+		w.lived, w.failed = lived, nil
+		if w.credentials.token == "" || c.token != "" { // a token outlives every JWT
+			w.credentials = c
+		}
 	}
 	w.all[f] = struct{}{}
 	return true
@@ -158,21 +175,54 @@ func (fs *followers) remove(f *follower) {
 	}
 	delete(w.all, f)
 	if len(w.all) == 0 {
-		w.expiry.Stop()
-		w.confirm.Stop()
-		delete(fs.m, f.id)
+		fs.drop(w)
 	}
 }
 
-// end ends what follows the session.
-func (fs *followers) end(id string, why *denial) {
+// end ends what w follows.
+func (fs *followers) end(w *watch, why *denial) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.m[w.session.ID()] == w {
+		fs.finish(w, why)
+	}
+}
+
+// over ends what follows the session.
+func (fs *followers) over(id string, why *denial) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if w := fs.m[id]; w != nil {
-		for f := range w.all {
-			f.end(why)
-		}
+		fs.finish(w, why)
 	}
+}
+
+// finish takes w out of the map at once: who comes after the end begins anew.
+func (fs *followers) finish(w *watch, why *denial) {
+	fs.drop(w)
+	for f := range w.all {
+		f.end(why)
+	}
+}
+
+func (fs *followers) drop(w *watch) {
+	w.expiry.Stop()
+	w.confirm.Stop()
+	delete(fs.m, w.session.ID())
+}
+
+// expire ends what follows w if its end has come: it may just have moved.
+func (fs *followers) expire(w *watch) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	if fs.m[w.session.ID()] != w {
+		return
+	}
+	if rest := time.Until(w.session.ExpiresAt()); rest > 0 {
+		w.expiry.Reset(rest)
+		return
+	}
+	fs.finish(w, denyExpired)
 }
 
 // moved moves the end of what follows the session to where it is by Stytch's
@@ -186,48 +236,54 @@ func (fs *followers) moved(s *sessionctx.Session) {
 }
 
 func (fs *followers) move(w *watch, s *sessionctx.Session) {
-	if s.VerifiedAt().Before(w.session.VerifiedAt()) {
+	if s.Source() == sessionctx.Remote && s.VerifiedAt().After(w.lived) {
+		w.lived, w.failed = s.VerifiedAt(), nil
+	}
+	if older(s, w.session) {
 		return
 	}
 	moves := !s.ExpiresAt().Equal(w.session.ExpiresAt())
 	w.session = s
-	if s.Source() == sessionctx.Remote && s.VerifiedAt().After(w.lived) {
-		w.lived = s.VerifiedAt()
-	}
-	// A timer that has fired cannot be called back.
-	if moves && w.expiry.Stop() {
+	if moves {
 		w.expiry.Reset(time.Until(s.ExpiresAt()))
 	}
 }
 
-// known returns what is known of a followed session.
-func (fs *followers) known(id string) (s *sessionctx.Session, c credentials, lived time.Time, ok bool) {
+// known returns what is known of a followed session, and whether it still is.
+func (fs *followers) known(w *watch) (s *sessionctx.Session, c credentials, lived time.Time, failed *denial, ok bool) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	w := fs.m[id]
-	if w == nil {
-		return nil, c, lived, false
-	}
-	return w.session, w.credentials, w.lived, true
+	return w.session, w.credentials, w.lived, w.failed, fs.m[w.session.ID()] == w
 }
 
 // wake has the session confirmed after d.
-func (fs *followers) wake(id string, d time.Duration) {
+func (fs *followers) wake(w *watch, d time.Duration) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if w := fs.m[id]; w != nil && !fs.closed {
+	if fs.m[w.session.ID()] == w && !fs.closed {
 		w.confirm.Reset(d)
 	}
 }
 
-// tokenOf notes the session token, with which Stytch can be asked for longer
-// than with a JWT.
-func (fs *followers) tokenOf(id, token string) {
+// confirmed notes that Stytch said s, and the session token, with which it can
+// be asked for longer than with a JWT.
+func (fs *followers) confirmed(w *watch, s *sessionctx.Session, token string) {
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
-	if w := fs.m[id]; w != nil {
+	if at := s.VerifiedAt(); at.After(w.lived) {
+		w.lived = at
+	}
+	w.failed = nil
+	if token != "" {
 		w.credentials.token = token
 	}
+}
+
+// failed notes that Stytch could not be asked.
+func (fs *followers) failed(w *watch, why *denial) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	w.failed = why
 }
 
 // begin begins work that close waits for.
