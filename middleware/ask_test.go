@@ -202,9 +202,21 @@ func TestAnswerWithAStaleJWT(t *testing.T) {
 		if value, _, _ := got.cookie(jwtCookie); got.seen.SessionID != s.ID || value != old {
 			t.Errorf("%+v %v", got.seen, got.Header)
 		}
-		w.project.FailAPI(stytchtest.SessionJWT(w.stale(other).SessionJWT))
-		if got := w.get(nil, bearer(w.stale(s).SessionJWT)); got.seen.Status != 503 {
+		// To whom it was given, that answer is no news.
+		calls := w.project.Calls().Authenticate
+		if got := w.get(nil, cookies(middleware.Tokens{SessionToken: s.Tokens.SessionToken, SessionJWT: old})); got.seen.Source != "remote" {
 			t.Errorf("%+v", got.seen)
+		}
+		w.calls(calls + 1)
+		second := w.project.Login(stytchtest.Login{UserID: s.UserID})
+		for _, j := range []string{w.stale(other).SessionJWT, other.Tokens.SessionJWT, w.stale(second).SessionJWT, second.Tokens.SessionJWT} {
+			w.project.FailAPI(stytchtest.SessionJWT(j))
+			advance(11 * time.Second)
+			for _, o := range []option{bearer(w.stale(s).SessionJWT), cookies(w.stale(s))} {
+				if got := w.get(nil, o); got.seen.Status != 503 || got.setCookies() != 0 {
+					t.Errorf("%+v %v", got.seen, got.Header)
+				}
+			}
 		}
 	})
 }
@@ -292,7 +304,7 @@ func (f roundTrip) RoundTrip(r *http.Request) (*http.Response, error) { return f
 // A RoundTripper that panics, or ends its goroutine, once: those who waited get
 // 503, the process lives, the next request works.
 func TestPanicInTheTransport(t *testing.T) {
-	for name, blow := range map[string]func(){"panic": func() { panic("zq9137") }, "nil": func() { var m map[string]int; m["a"] = 1 }, "Goexit": runtime.Goexit} {
+	for name, blow := range map[string]func(){"panic": func() { panic("zq9137") }, "run-time error": func() { none := []int{}; none[len(none)]++ }, "Goexit": runtime.Goexit} {
 		t.Run(name, func(t *testing.T) {
 			var left atomic.Int32
 			var logged strings.Builder

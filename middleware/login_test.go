@@ -266,7 +266,7 @@ func TestRefreshDurations(t *testing.T) {
 					want = want[:len(want)-1] + `,"session_duration_minutes":` + c.minutes + `}`
 					lives, _ = time.ParseDuration(c.minutes + "m")
 				}
-				if err != nil || body != want || in.ExpiresAt().Sub(time.Now()) != lives {
+				if err != nil || body != want || time.Until(in.ExpiresAt()) != lives {
 					t.Fatalf("%v %v, sent %s", in, err, body)
 				}
 				for _, k := range got.Cookies() {
