@@ -153,6 +153,7 @@ func (a *Authenticator) guard(q *needs, next http.Handler) http.Handler {
 		if st == nil {
 			st = a.load(w, r)
 		}
+		found := st
 		st, d := a.check(w, r, st, q)
 		if d != nil {
 			st = st.refuse(r.Context(), *q, d)
@@ -163,6 +164,9 @@ func (a *Authenticator) guard(q *needs, next http.Handler) http.Handler {
 			return
 		}
 		st.pass(*q)
+		if st != found { // Stytch was asked
+			a.decided(r.Context(), st, true, began)
+		}
 		switch {
 		case st != had:
 			r = r.WithContext(st)
