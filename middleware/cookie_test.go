@@ -1,7 +1,6 @@
 package middleware_test
 
 import (
-	"bytes"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -591,8 +590,8 @@ func TestHeadersNotShared(t *testing.T) {
 		if !slices.Equal(theirs, before) {
 			t.Errorf("changed in place: %q", theirs)
 		}
-		if n := bytes.Count([]byte(strings.Join(rec.Header()["Set-Cookie"], "\n")), []byte("old")); n != 0 {
-			t.Errorf("%q", rec.Header())
+		if lines := rec.Header()["Set-Cookie"]; slices.Contains(lines, before[1]) || !slices.Contains(lines, before[0]) || !slices.Contains(lines, before[2]) {
+			t.Errorf("%q", lines)
 		}
 	})
 }
