@@ -3,10 +3,15 @@
 // Build one [Authenticator] with [New], wrap the handler with
 // [Authenticator.Load], guard routes with [Authenticator.RequireSession],
 // [Authenticator.RequireMFA] or [Authenticator.Require], and read the session
-// with sessionctx.From. A session JWT is verified in this process against the
+// with [sessionctx.From]. A session JWT is verified in this process against the
 // project's cached keys; Stytch is asked only when the JWT is stale, when only
 // a session token came, or before a guard refuses. When Stytch cannot be
 // asked the answer is 503 and nobody is logged out.
+//
+// [Authenticator.Hydrate], Refresh and Revoke log in, extend and log out;
+// [Authenticator.Follow] and [Authenticator.OnChange] are for what outlives a
+// request; [Authenticator.Explain], Debug, Ready and [Observer] show what is
+// going on.
 package middleware
 
 import (

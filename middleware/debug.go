@@ -1,7 +1,9 @@
 package middleware
 
 import (
+	"fmt"
 	"html/template"
+	"log/slog"
 	"net/http"
 	"strings"
 	"time"
@@ -39,7 +41,7 @@ func (a *Authenticator) Debug() http.Handler {
 		h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
 		var b strings.Builder
 		if err := debugPage.Execute(&b, a.report(time.Now())); err != nil {
-			a.log.cookie(err)
+			a.log.say(slog.LevelError, "the debug page could not be made", slog.String("type", fmt.Sprintf("%T", err)))
 			http.Error(w, "the page could not be made", http.StatusInternalServerError)
 			return
 		}

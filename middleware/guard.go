@@ -137,7 +137,9 @@ func (a *Authenticator) RequireMFA(next http.Handler) http.Handler {
 
 // Require lets a request pass that has a session which meets all of reqs.
 // Before it denies a session that was taken from a JWT or a cache it asks
-// Stytch once: the user may have stepped up a moment ago. The denial is 401
+// Stytch once: the user may have stepped up a moment ago. (That answer also
+// serves the next 2 s, so a client that steps up right after a denial and goes
+// on sending its old JWT is denied until then.) The denial is 401
 // with the challenge of RFC 9470, or 303 to Config.StepUpURL for a page load;
 // 503 where Stytch cannot be asked. It needs no Load before it.
 func (a *Authenticator) Require(reqs ...Requirement) func(http.Handler) http.Handler {
