@@ -1,0 +1,3 @@
+// Package securitytest holds SECURITY.md against the tests it names, and
+// carries the tests of what happened to others.
+package securitytest
