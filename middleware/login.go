@@ -26,7 +26,7 @@ func (a *Authenticator) Hydrate(w http.ResponseWriter, r *http.Request, t Tokens
 	switch {
 	case c.token == "" && c.jwt == "":
 		return nil, denyNoTokens
-	case c.token != "" && !isOpaque(c.token), c.jwt != "" && !isJWT(c.jwt):
+	case c.token != "" && (absent(c.token) || !isOpaque(c.token)), c.jwt != "" && !isJWT(c.jwt):
 		return nil, denyBadTokens
 	}
 	var signed *sessionctx.Session

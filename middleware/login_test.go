@@ -1073,3 +1073,18 @@ func TestOperationsErrorsAreSilent(t *testing.T) {
 		}
 	})
 }
+
+// A front end passes on what it has, also the literals the SDK writes where it
+// has nothing: they are no tokens, and cost no call.
+func TestHydrateWithLiterals(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		for _, literal := range []string{"undefined", "null"} {
+			rec, r := httptest.NewRecorder(), httptest.NewRequest("POST", "https://app.example.com/login", nil)
+			_, err := w.auth.Hydrate(rec, r, middleware.Tokens{SessionToken: literal})
+			if middleware.Status(err) != 400 || len(rec.Header()) != 0 {
+				t.Errorf("%s: %v, %v", literal, err, rec.Header())
+			}
+		}
+		w.calls(0)
+	})
+}
