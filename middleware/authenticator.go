@@ -125,7 +125,7 @@ func New(cfg Config) (*Authenticator, error) {
 	a.changes.ended = a.isRevoked
 	a.stytch.ahead.pause = min(aheadPause, f.RefreshAhead/2)
 	a.stytch.ahead.tried = ttlmap.New[credential, struct{}](f.CacheSize)
-	a.stytch.ahead.most = max(1, f.MaxInFlight/4)
+	a.stytch.ahead.most = max(1, f.MaxInFlight/2) // they take the place of calls that requests would wait for
 	if f.Observer.Call != nil {
 		a.stytch.called = func(c Call) { a.observe(func() { f.Observer.Call(c) }) }
 	}
