@@ -17,6 +17,7 @@ package middleware
 import (
 	"context"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"log/slog"
 	"net/http"
@@ -85,7 +86,7 @@ func New(cfg Config) (*Authenticator, error) {
 		crossOrigin:        f.crossOrigin,
 		log:                log,
 		follow:             &followers{},
-		changes:            &changes{log: log},
+		changes:            &changes{log: log, seed: maphash.MakeSeed()},
 		revocations:        ttlmap.New[string, time.Time](maxRevocations),
 		project:            f.ProjectID,
 		tokenHeader:        f.TokenHeader,

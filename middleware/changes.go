@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"container/heap"
+	"hash/maphash"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -83,6 +84,11 @@ type changes struct {
 	active  atomic.Int32
 	dropped atomic.Uint64 // events, of all subscribers
 
+	// told are sessions of which nothing is new, so that the request that
+	// brings one again takes no lock. Written under mu.
+	seed maphash.Seed
+	told [1024]atomic.Pointer[sessionctx.Session]
+
 	mu      sync.Mutex
 	closed  bool
 	subs    map[*subscriber]struct{}
@@ -159,6 +165,9 @@ func (c *changes) end(s *subscriber) {
 
 func (c *changes) forget() {
 	c.last, c.ends = make(map[string]*tracked), nil
+	for i := range c.told {
+		c.told[i].Store(nil)
+	}
 	if c.alarm != nil {
 		c.alarm.Stop()
 	}
@@ -183,8 +192,16 @@ func (c *changes) saw(s *sessionctx.Session, cause string) {
 	if c.active.Load() == 0 {
 		return
 	}
+	told := c.slot(s)
+	if told.Load() == s {
+		return
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	if len(c.subs) == 0 {
+		return
+	}
+	told.Store(s)
 	t := c.last[s.ID()]
 	if t != nil && (t.session == s || older(s, t.session)) {
 		return
@@ -226,6 +243,11 @@ func (c *changes) saw(s *sessionctx.Session, cause string) {
 	if e.Change == Refreshed {
 		c.publish(e)
 	}
+}
+
+// slot is the place of s, as a pointer, in told.
+func (c *changes) slot(s *sessionctx.Session) *atomic.Pointer[sessionctx.Session] {
+	return &c.told[maphash.Comparable(c.seed, s)%uint64(len(c.told))]
 }
 
 // older tells whether s says nothing that is newer than what is known: another
@@ -279,6 +301,7 @@ func (c *changes) track(s *sessionctx.Session) {
 	if len(c.ends) >= trackedSessions {
 		first := heap.Pop(&c.ends).(*tracked)
 		delete(c.last, first.session.ID())
+		c.slot(first.session).Store(nil)
 	}
 	t := &tracked{session: s}
 	c.last[s.ID()] = t

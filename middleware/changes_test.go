@@ -403,6 +403,28 @@ func TestTrackedSessionsAreBounded(t *testing.T) {
 	})
 }
 
+// Who subscribes after all others have left hears of a session anew.
+func TestOnChangeAnew(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s := w.login()
+		for range 3 {
+			h := &heard{}
+			off := w.auth.OnChange(h.hear)
+			for range 3 {
+				w.get(nil, cookies(s.Tokens))
+			}
+			if got := names(h.take()); got != "authenticated by request" {
+				t.Error(got)
+			}
+			off()
+			w.get(nil, cookies(s.Tokens))
+			if got := names(h.take()); got != "" {
+				t.Errorf("after it left: %s", got)
+			}
+		}
+	})
+}
+
 // Sessions that change under many requests, subscribers that come and go, and
 // Close in the middle: order per session holds, and nothing is left.
 func TestOnChangeRaces(t *testing.T) {
