@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/stytchware/stytchware/middleware"
 	"github.com/stytchware/stytchware/sessionctx"
 )
 
@@ -15,7 +16,7 @@ const (
 	writeTime = 10 * time.Second
 )
 
-// events streams the session until it expires, is revoked on this process,
+// events streams the session, at once and whenever it changes, until it expires, is revoked on this process,
 // the client leaves, or the server shuts down.
 func (a *app) events(w http.ResponseWriter, r *http.Request) {
 	s, ok := sessionctx.From(r.Context())
@@ -30,6 +31,18 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := a.auth.Follow(r.Context())
 	defer cancel()
+	id := s.ID()
+	changed := make(chan *sessionctx.Session, 1)
+	defer a.auth.OnChange(func(e middleware.Event) {
+		if e.SessionID != id || e.Session == nil || e.Change == middleware.Revoked || e.Change == middleware.Expired || e.Change == middleware.Gone {
+			return
+		}
+		select { // only the newest counts
+		case <-changed:
+		default:
+		}
+		changed <- e.Session
+	})()
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -66,10 +79,34 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-a.closing:
 			return
+		case now := <-changed:
+			// Another tab may have come with a JWT of before.
+			if now.LastAccessedAt().Before(s.LastAccessedAt()) || looksLike(now, s) {
+				continue
+			}
+			s = now
+			if data, err = json.Marshal(bodyOf(s)); err != nil || !send("event: session\ndata: %s\n\n", data) {
+				return
+			}
 		case <-beat.C:
 			if !send(": still there\n\n") {
 				return
 			}
 		}
 	}
+}
+
+// looksLike tells whether two states of a session show the same, whenever and
+// wherever they were verified.
+func looksLike(x, y *sessionctx.Session) bool {
+	same := func(s *sessionctx.Session) string {
+		b := bodyOf(s)
+		b.FromCache, b.VerifiedAt = false, time.Time{}
+		text, err := json.Marshal(b)
+		if err != nil {
+			return err.Error()
+		}
+		return string(text)
+	}
+	return same(x) == same(y)
 }
