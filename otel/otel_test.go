@@ -67,7 +67,7 @@ func (r *recorder) series(t *testing.T) map[string]int64 {
 			key := func(set attribute.Set) string {
 				var labels []string
 				for _, kv := range set.ToSlice() {
-					labels = append(labels, string(kv.Key)+"="+kv.Value.Emit())
+					labels = append(labels, string(kv.Key)+"="+kv.Value.String())
 				}
 				return m.Name + "{" + strings.Join(labels, ",") + "}"
 			}
@@ -233,7 +233,7 @@ func TestMixedLoad(t *testing.T) {
 		for _, s := range spans {
 			labels := map[string]string{}
 			for _, kv := range s.Attributes {
-				labels[string(kv.Key)] = kv.Value.Emit()
+				labels[string(kv.Key)] = kv.Value.String()
 			}
 			outcome := labels["stytchware.outcome"]
 			kinds[s.Name+" "+outcome]++
