@@ -434,10 +434,16 @@ func (s *shop) through(stytch string, f wireFault, where string, atStart bool) {
 		}
 	}
 	known, late, pair, alone, opaque := s.login(), s.login(), s.login(), s.login(), s.login()
+	var failed atomic.Int64 // fetches
 	if atStart {
 		engage(true)
 	}
 	s.open(stytch, func(c *middleware.Config) {
+		c.Observer.KeyFetch = func(k middleware.KeyFetch) {
+			if !k.OK {
+				failed.Add(1)
+			}
+		}
 		if f.place != nil {
 			d.own = transport(s.T)
 			c.HTTPClient = &http.Client{Transport: d}
@@ -461,12 +467,25 @@ func (s *shop) through(stytch string, f wireFault, where string, atStart bool) {
 	works := func(what, path string, o option, session stytchtest.Session) {
 		requests.Go(func() { s.recovers(what, path, o, session) })
 	}
+	// meets asks until a fetch has met the fault: at first the cool-down after
+	// the fetch before may not be over.
+	meets := func(o option) {
+		for began := time.Now(); failed.Load() == 0; {
+			s.want("a key that cannot be fetched", "/session", o, 503, late)
+			if s.Failed() || time.Since(began) > 20*time.Second {
+				s.Errorf("no fetch has failed")
+				return
+			}
+			<-time.After(50 * time.Millisecond)
+		}
+	}
 	if where == "keys" {
 		if atStart {
 			during("a fresh JWT without keys", "/session", bearer(late.Tokens.SessionJWT), 503, late)
 			works("the token beside it", "/session", cookies(pair.Tokens), pair)
 			works("the token alone", "/session", bearer(opaque.Tokens.SessionToken), opaque)
 			requests.Wait()
+			meets(bearer(late.Tokens.SessionJWT))
 			engage(false)
 			s.recovers("a fresh JWT", "/session", bearer(late.Tokens.SessionJWT), late)
 			return
@@ -480,6 +499,7 @@ func (s *shop) through(stytch string, f wireFault, where string, atStart bool) {
 		during("a JWT of a new key", "/session", rotated, 503, late)
 		during("a JWT of the old key", "/session", bearer(late.Tokens.SessionJWT), 200, late)
 		requests.Wait()
+		meets(rotated)
 		engage(false)
 		s.recovers("a JWT of a new key", "/session", rotated, late)
 		s.want("a JWT of the old key", "/session", bearer(late.Tokens.SessionJWT), 200, late)
