@@ -255,7 +255,7 @@ func TestOnChangeEndIsTheEnd(t *testing.T) {
 			w.get(nil, cookies(s.Tokens))
 			first := h.take()
 			end.do(w, s)
-			middleware.Saw(w.auth, first[0].Session)
+			middleware.Saw(w.auth, first[0].Session.As(sessionctx.Remote, time.Now()))
 			if got := names(h.take()); got != end.want {
 				t.Errorf("%s: %s", name, got)
 			}

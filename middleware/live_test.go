@@ -278,6 +278,14 @@ func TestFollowInAnOutage(t *testing.T) {
 		w.ends(ctx, func() { advance(5*time.Minute - 1) }, nil)
 		w.ends(ctx, func() { advance(1) }, middleware.ErrUnavailable)
 	})
+	// Also where a call hangs across that moment.
+	inWorld(t, func(c *middleware.Config) { c.MaxTokenAge = 10 * time.Second }, func(w *world) {
+		s := w.project.Login(stytchtest.Login{Duration: 24 * time.Hour})
+		w.project.FailAPI(stytchtest.Hang())
+		ctx, _ := w.follow(bearer(s.Tokens.SessionJWT))
+		w.ends(ctx, func() { advance(10*time.Second - 1) }, nil)
+		w.ends(ctx, func() { advance(1) }, middleware.ErrUnavailable)
+	})
 	// A JWT from a clock ahead buys no time.
 	inWorld(t, nil, func(w *world) {
 		s := w.project.Login(stytchtest.Login{Duration: 24 * time.Hour})
@@ -314,7 +322,7 @@ func TestFollowOfAStaleSession(t *testing.T) {
 // before an extension does not end the streams of the others.
 func TestFollowIsNotFooledByAnOldJWT(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
-		s := w.project.Login(stytchtest.Login{Duration: 10 * time.Minute})
+		s := w.project.Login(stytchtest.Login{Duration: 3 * time.Minute})
 		ctx, _ := w.follow(bearer(s.Tokens.SessionToken))
 		advance(time.Minute)
 		w.project.AddFactor(s.ID, stytchtest.SMS())
