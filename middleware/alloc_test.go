@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 
 	"github.com/stytchware/stytchware/middleware"
@@ -92,6 +93,33 @@ func BenchmarkHot(b *testing.B) {
 				for b.Loop() {
 					clear(w.h)
 					g.h.ServeHTTP(w, r)
+				}
+			})
+		}
+	}
+}
+
+// BenchmarkRefusal is what a stranger's garbage costs.
+func BenchmarkRefusal(b *testing.B) {
+	auth, r := hot(b, func(*http.Request, middleware.Tokens) {})
+	h := auth.Load(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	for _, c := range []struct{ name, value string }{
+		{"no dots", strings.Repeat("A", 1600)}, {"two dots", strings.Repeat("A", 533) + "." + strings.Repeat("B", 533) + "." + strings.Repeat("C", 533)},
+		{"16 KiB", strings.Repeat("A", 16<<10)}, {"20 KiB", strings.Repeat("A.", 10<<10)},
+	} {
+		for _, by := range []string{"bearer", "cookie"} {
+			r := r.Clone(r.Context())
+			if by == "bearer" {
+				r.Header.Set("Authorization", "Bearer "+c.value)
+			} else {
+				r.Header.Set("Cookie", "stytch_session_jwt="+c.value)
+			}
+			b.Run(c.name+"/"+by, func(b *testing.B) {
+				w := &quiet{http.Header{}}
+				b.ReportAllocs()
+				for b.Loop() {
+					clear(w.h)
+					h.ServeHTTP(w, r)
 				}
 			})
 		}

@@ -65,12 +65,7 @@ func isOpaque(s string) bool {
 	if len(s) == 0 || len(s) > maxOpaque {
 		return false
 	}
-	for i := range len(s) {
-		if !base64url(s[i]) {
-			return false
-		}
-	}
-	return true
+	return inBase64url.all(s)
 }
 
 // isJWT tells whether s can be a JWT: two dots between base64url segments. It
@@ -79,24 +74,54 @@ func isJWT(s string) bool {
 	if len(s) > maxJWT {
 		return false
 	}
-	dots, last := 0, -1
-	for i := range len(s) {
-		switch c := s[i]; {
-		case c == '.':
-			if last == i-1 {
-				return false
-			}
-			dots, last = dots+1, i
-		case !base64url(c):
+	i := strings.IndexByte(s, '.')
+	if i <= 0 {
+		return false
+	}
+	header, rest := s[:i], s[i+1:]
+	j := strings.IndexByte(rest, '.')
+	return j > 0 && j < len(rest)-1 && inBase64url.all(header) && inBase64url.all(rest[:j]) && inBase64url.all(rest[j+1:])
+}
+
+// alphabet is a set of bytes: 0 for those in it.
+type alphabet [256]byte
+
+func newAlphabet(in func(c byte) bool) *alphabet {
+	var t alphabet
+	for i := range t {
+		if !in(byte(i)) {
+			t[i] = 1
+		}
+	}
+	return &t
+}
+
+// all tells whether every byte of s is in t, eight at a time: values are long
+// and come from strangers.
+func (t *alphabet) all(s string) bool {
+	for ; len(s) >= 8; s = s[8:] {
+		if t[s[0]]|t[s[1]]|t[s[2]]|t[s[3]]|t[s[4]]|t[s[5]]|t[s[6]]|t[s[7]] != 0 {
 			return false
 		}
 	}
-	return dots == 2 && last != len(s)-1
+	for i := range len(s) {
+		if t[s[i]] != 0 {
+			return false
+		}
+	}
+	return true
 }
 
-func base64url(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
-}
+var (
+	// inBase64url is the alphabet of RFC 4648, section 5.
+	inBase64url = newAlphabet(func(c byte) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+	})
+	// inCookie is what net/http lets through in a cookie's value.
+	inCookie = newAlphabet(func(c byte) bool {
+		return 0x20 <= c && c < 0x7f && c != '"' && c != ';' && c != '\\'
+	})
+)
 
 // absent tells whether a value stands for none: the web SDK writes the
 // literals when it has no JWT.
@@ -294,10 +319,8 @@ func cookieValue(v string) (string, bool) {
 	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
 		v = v[1 : len(v)-1]
 	}
-	for i := range len(v) {
-		if c := v[i]; c < 0x20 || c >= 0x7f || c == '"' || c == ';' || c == '\\' {
-			return "", false
-		}
+	if !inCookie.all(v) {
+		return "", false
 	}
 	return v, true
 }

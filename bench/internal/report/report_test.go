@@ -94,6 +94,8 @@ func TestNumbers(t *testing.T) {
 		{report.Number(33_179), "33179"},
 		{report.Number(0.0109), "0.0109"},
 		{report.Number(2.028), "2.03"},
+		{report.Number(-2.3e-5), "0"},
+		{report.Number(-12.34), "-12.3"},
 		{report.Value(3, "bytes"), "3 bytes"},
 		{report.Value(3, "×"), "3×"},
 		{report.Value(1e6, "ns"), "1 ms"},

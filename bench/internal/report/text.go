@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"text/tabwriter"
 )
@@ -81,10 +82,14 @@ func Duration(ns float64) string {
 	return Number(ns) + " ns"
 }
 
-// Number writes v with three digits, but no digit before the point is lost.
+// Number writes v with three digits, but no digit before the point is lost,
+// and what is nearly nothing is 0.
 func Number(v float64) string {
 	if v >= 100 || v <= -100 {
 		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	if math.Abs(v) < 1e-4 { // an exponent would be all that there is to see
+		return "0"
 	}
 	return strconv.FormatFloat(v, 'g', 3, 64)
 }

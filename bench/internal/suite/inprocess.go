@@ -28,6 +28,7 @@ const (
 	Floors   = "floors"
 	Hot      = "one session, in process"
 	Turn     = "many sessions in turn, in process"
+	Large    = "many more sessions in turn, CacheSize raised to hold them, in process"
 	Refusing = "refusing, in process"
 
 	nothing   = "no middleware"
@@ -41,9 +42,6 @@ const (
 
 // both is the name of a row in which all cores work, by the wall clock.
 func both(name string) string { return name + ", all cores" }
-
-// large is the name of a row with the larger number of sessions.
-func large(name string, n int) string { return fmt.Sprintf("%s, %d", name, n) }
 
 // client sends requests to a handler in the same process, again and again.
 type client struct {
@@ -175,18 +173,6 @@ func (r *run) inProcess() error {
 		entry(bearer, newClient(ours.Handler, ok, byBearer, jwts...).serial()),
 		entry(Unseen, newClient(forgetful.RequireSession(peer.Greet()), ok, ours, jwts...).serial()),
 	}
-	if r.Large > 0 {
-		wide, err := r.authenticator(func(c *middleware.Config) { c.CacheSize = r.Large })
-		if err != nil {
-			return err
-		}
-		h := wide.RequireSession(peer.Greet())
-		all := r.jwts(r.Large)
-		turn = append(turn,
-			entry(large(peer.Ours, r.Large), newClient(h, ok, ours, all...).warm().serial()),
-			wall(both(large(peer.Ours, r.Large)), newClient(h, ok, ours, all...).parallel()),
-			entry(large(peer.KeyfuncBy, r.Large), newClient(r.peers[0].Handler, ok, r.peers[0], all...).serial()))
-	}
 	for _, p := range r.peers {
 		turn = append(turn, entry(p.Name, newClient(p.Handler, ok, p, jwts...).serial()))
 	}
@@ -194,6 +180,26 @@ func (r *run) inProcess() error {
 	r.contest(Turn, turn, true)
 
 	r.contest(Refusing, r.refusals(floors[0], auth, ours), true)
+	return nil
+}
+
+// large takes more sessions in turn than the default cache holds.
+func (r *run) large() error {
+	auth, err := r.authenticator(func(c *middleware.Config) { c.CacheSize = r.Large })
+	if err != nil {
+		return err
+	}
+	ours := peer.Peer{Handler: auth.RequireSession(peer.Greet())}
+	hand := r.peers[0]
+	jwts := r.jwts(r.Large)
+	own := newClient(ours.Handler, http.StatusNoContent, ours, jwts...).warm()
+	other := newClient(hand.Handler, http.StatusNoContent, hand, jwts...)
+	r.contest(Large, []measure.Entry{
+		{Name: peer.Ours, Clock: measure.Thread, Do: own.serial()},
+		{Name: alone, Do: own.serial()},
+		{Name: both(peer.Ours), Do: own.parallel()},
+		{Name: hand.Name, Clock: measure.Thread, Do: other.serial()},
+	}, true)
 	return nil
 }
 

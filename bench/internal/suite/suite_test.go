@@ -32,7 +32,7 @@ func TestRun(t *testing.T) {
 		}
 	}
 	for section, want := range map[string]int{
-		suite.Floors: 6, suite.Hot: 14, suite.Turn: 17, suite.Refusing: 21, suite.HTTP: 9, suite.Throughput: 9,
+		suite.Floors: 6, suite.Hot: 14, suite.Turn: 14, suite.Large: 4, suite.Refusing: 21, suite.HTTP: 9, suite.Throughput: 9,
 	} {
 		if rows[section] != want {
 			t.Errorf("%s: %d rows, want %d", section, rows[section], want)
