@@ -207,9 +207,12 @@ func (c *changes) saw(s *sessionctx.Session, cause string) {
 		return
 	}
 	e := Event{SessionID: s.ID(), Session: s, Cause: cause, At: time.Now()}
+	if !e.At.Before(s.ExpiresAt()) {
+		return // its end is all that is left to tell
+	}
 	if t == nil {
 		// A request may come here after the session's end was told.
-		if c.ended(s) || !e.At.Before(s.ExpiresAt()) {
+		if c.ended(s) {
 			return
 		}
 		c.track(s)
