@@ -36,7 +36,7 @@ func TestDeadline(t *testing.T) {
 			n := 0
 			return func(r *http.Request) (*http.Response, error) {
 				if n++; n == 1 {
-					time.Sleep(2 * time.Second)
+					pause(2 * time.Second)
 					return nil, errReset
 				}
 				return stuck(r)
@@ -227,10 +227,10 @@ func TestRetry(t *testing.T) {
 			var n atomic.Int32
 			cl, _ := client(transport(func(*http.Request) (*http.Response, error) {
 				if n.Add(1) == 1 {
-					time.Sleep(time.Second)
+					pause(time.Second)
 					return nil, errReset
 				}
-				time.Sleep(990 * time.Millisecond)
+				pause(990 * time.Millisecond)
 				return reply(429, "", "Retry-After", "9"), nil
 			}))
 			go authenticate(cl)
@@ -311,7 +311,7 @@ func TestInFlight(t *testing.T) {
 			var sent atomic.Int32
 			cl, _ := client(transport(func(r *http.Request) (*http.Response, error) {
 				sent.Add(1)
-				time.Sleep(time.Second)
+				pause(time.Second)
 				return reply(200, fine()), nil
 			}), func(cfg *stytchapi.Config) { cfg.MaxInFlight = c.max })
 			for range c.want {
@@ -472,7 +472,7 @@ func TestDoublingTogether(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		after := ""
 		cl, _ := client(transport(func(*http.Request) (*http.Response, error) {
-			time.Sleep(100 * time.Millisecond)
+			pause(100 * time.Millisecond)
 			return reply(429, "", "Retry-After", after), nil
 		}))
 		burst := func() {
@@ -496,7 +496,7 @@ func TestDoublingTogether(t *testing.T) {
 		var n atomic.Int32
 		cl, _ := client(transport(func(*http.Request) (*http.Response, error) {
 			i := time.Duration(n.Add(1))
-			time.Sleep(i * 100 * time.Millisecond)
+			pause(i * 100 * time.Millisecond)
 			return reply(429, "", "Retry-After", []string{"30", "2"}[i-1]), nil
 		}))
 		go authenticate(cl)
@@ -636,7 +636,7 @@ func TestOneProbe(t *testing.T) {
 		var sent atomic.Int32
 		cl, _ := client(transport(func(*http.Request) (*http.Response, error) {
 			if sent.Add(1) > 5 {
-				time.Sleep(1900 * time.Millisecond)
+				pause(1900 * time.Millisecond)
 			}
 			return reply(500, ""), nil
 		}))
