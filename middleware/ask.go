@@ -27,6 +27,16 @@ type answer struct {
 	ahead   bool      // asked for ahead: serves for as long as a JWT would
 }
 
+// held returns what the client holds after the answer: its own session token
+// where the answer names none, since that does not change.
+func (s *answer) held(token string) Tokens {
+	t := s.tokens
+	if t.SessionToken == "" {
+		t.SessionToken = token
+	}
+	return t
+}
+
 // gone tells whether the answer is that the session is over.
 func (s *answer) gone() bool { return s.session == nil }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/stytchware/stytchware/middleware"
+	"github.com/stytchware/stytchware/sessionctx"
 	"github.com/stytchware/stytchware/stytchtest"
 )
 
@@ -220,6 +221,26 @@ func TestGraceIsVisible(t *testing.T) {
 		// One session that does not change is told of once.
 		if got := names(h.take()); got != "authenticated by request" {
 			t.Error(got)
+		}
+	})
+}
+
+// Tokens are those the client sent where a session was served past its time:
+// Stytch gave no answer.
+func TestTokensOfAStaleSession(t *testing.T) {
+	inWorld(t, func(c *middleware.Config) { c.DangerouslyServeStale = 10 * time.Minute }, func(w *world) {
+		s := w.login()
+		old := middleware.Tokens{SessionToken: s.Tokens.SessionToken,
+			SessionJWT: w.project.MintJWT(s.ID, stytchtest.Mint{IssuedAt: time.Now().Add(-6 * time.Minute)})}
+		w.project.FailAPI(stytchtest.Down())
+		h := w.auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+			in, _ := sessionctx.From(r.Context())
+			if got, ok := w.auth.Tokens(r); !ok || got.SessionToken != old.SessionToken || got.SessionJWT != old.SessionJWT || in.Source() != sessionctx.Stale {
+				t.Errorf("%v, or tokens other than those sent", ok)
+			}
+		}))
+		if got := w.get(h, cookies(old)); got.StatusCode != 200 {
+			t.Errorf("status %d", got.StatusCode)
 		}
 	})
 }

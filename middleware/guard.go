@@ -240,11 +240,7 @@ func (a *Authenticator) deliver(w http.ResponseWriter, r *http.Request, st *stat
 			a.cookies.clear(w, r)
 		}
 	case out != nil && out.write:
-		t := out.answer.tokens
-		if t.SessionToken == "" { // it does not change
-			t.SessionToken = st.token
-		}
-		err = a.cookies.set(w, r, t, st.session.ExpiresAt(), out.drop)
+		err = a.cookies.set(w, r, out.answer.held(st.token), st.session.ExpiresAt(), out.drop)
 	case st.reseal:
 		err = a.cookies.set(w, r, Tokens{SessionToken: st.token, SessionJWT: st.jwt}, st.session.ExpiresAt(), false)
 	}

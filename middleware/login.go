@@ -43,10 +43,7 @@ func (a *Authenticator) Hydrate(w http.ResponseWriter, r *http.Request, t Tokens
 	if out.denial != nil {
 		return nil, out.denial
 	}
-	got := out.answer.tokens
-	if got.SessionToken == "" {
-		got.SessionToken = t.SessionToken
-	}
+	got := out.answer.held(c.token)
 	if err := a.cookies.set(w, r, got, out.session.ExpiresAt(), true); err != nil {
 		a.log.cookie(err)
 		return nil, &denial{kind: ErrUnavailable, why: "the cookies could not be sealed", retry: time.Second}
@@ -229,14 +226,10 @@ func (a *Authenticator) Tokens(r *http.Request) (Tokens, bool) {
 	if st == nil || st.session == nil {
 		return Tokens{}, false
 	}
-	if st.out == nil {
+	if st.out == nil || st.out.answer == nil { // only the JWT spoke
 		return Tokens{SessionToken: st.token, SessionJWT: st.jwt}, true
 	}
-	t := st.out.answer.tokens
-	if t.SessionToken == "" {
-		t.SessionToken = st.token
-	}
-	return t, true
+	return st.out.answer.held(st.token), true
 }
 
 // mayWrite tells why an operation that writes cookies must not run.
