@@ -52,3 +52,50 @@ func (v *Verifier) AwaitLate(ctx context.Context, kid string) error {
 	_, _, err := v.keys.await(ctx, kid, nil)
 	return err
 }
+
+// Cache is the cache of verified tokens by itself.
+type Cache struct {
+	c   *cache
+	key *key
+}
+
+// NewCache returns one of that size, whose entries' key is good.
+func NewCache(limit int) *Cache {
+	k := &key{}
+	k.goodUntil.Store(1 << 62)
+	return &Cache{newCache(limit), k}
+}
+
+// Put keeps a token until then, as if it had been verified at now.
+func (c *Cache) Put(token string, until, now int64) {
+	header, _, _, _ := split(token)
+	e := newEntry(header, token, c.key, nil, time.Time{})
+	e.until = until
+	c.c.put(e, now)
+}
+
+// Get returns until when a token is kept, 0 if it is not.
+func (c *Cache) Get(token string) int64 {
+	if e := c.c.get(token); e != nil {
+		return e.until
+	}
+	return 0
+}
+
+// Sweep drops what is dead by the clock.
+func (c *Cache) Sweep() { c.c.sweep() }
+
+// Len is how many tokens the cache believes it holds, Found how many there
+// are, and Longest how many are in the longest chain.
+func (c *Cache) Len() (held, found, longest int) {
+	for i := range c.c.shards {
+		for j := range *c.c.shards[i].table.Load() {
+			n := 0
+			for e := (*c.c.shards[i].table.Load())[j].Load(); e != nil; e = e.next.Load() {
+				n++
+			}
+			found, longest = found+n, max(longest, n)
+		}
+	}
+	return c.c.len(), found, longest
+}

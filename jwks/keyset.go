@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/big"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -36,13 +37,20 @@ type key struct {
 
 func (k *key) good(now int64) bool { return now < k.goodUntil.Load() }
 
-// remember keeps the header segment of a token that k verified: the next one
-// with the same header need not be parsed.
-func (k *key) remember(header string) {
-	if k.header.Load() == nil {
-		own := string([]byte(header))
+// remember returns the header segment of a token that k verified, and keeps the
+// first one: the next token with the same header need not be parsed, and the
+// string is shared.
+func (k *key) remember(header string) string {
+	h := k.header.Load()
+	if h == nil {
+		own := strings.Clone(header)
 		k.header.CompareAndSwap(nil, &own)
+		h = k.header.Load()
 	}
+	if *h == header {
+		return *h
+	}
+	return strings.Clone(header)
 }
 
 // keySet is one answer of the key endpoint. It is immutable, and a
@@ -266,7 +274,7 @@ func readKey(text string) (k publicKey, ok bool) {
 		return publicKey{}, false
 	}
 	k.bits = n.BitLen()
-	if k.bits < 2048 || k.bits > 8192 || n.Bit(0) == 0 ||
+	if k.bits < 2048 || k.bits > maxBits || n.Bit(0) == 0 ||
 		e.BitLen() < 2 || e.BitLen() > 31 || e.Bit(0) == 0 || factorable(n) {
 		return publicKey{}, false
 	}
@@ -307,14 +315,16 @@ func readOps(r *exactjson.Reader) (verify bool) {
 	return verify
 }
 
+const maxBits = 8192 // of a modulus
+
 // readUint reads a Base64urlUInt: canonical base64url of the fewest octets
 // (RFC 7518 section 2).
 func readUint(s string) (*big.Int, bool) {
-	if len(s) > base64.RawURLEncoding.EncodedLen(8192/8) || !canonical(s) {
+	if len(s) > base64.RawURLEncoding.EncodedLen(maxBits/8) {
 		return nil, false
 	}
-	b := decode(nil, s)
-	if b[0] == 0 {
+	b, ok := decode(nil, s)
+	if !ok || b[0] == 0 {
 		return nil, false
 	}
 	return new(big.Int).SetBytes(b), true

@@ -16,6 +16,8 @@ import (
 const (
 	maxToken = 16 << 10
 	maxKID   = 256
+	// maxSignature is that of the largest key, in bytes.
+	maxSignature = maxBits / 8
 )
 
 // verify does everything but the look at the clock. The result is a token
@@ -34,37 +36,44 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 			return nil, err
 		}
 	}
-	if !canonical(signature) || !canonical(payload) {
+	var sigRoom [maxSignature + 2]byte // decode writes eight bytes at a time
+	var sig []byte
+	if len(signature) <= maxSignature/3*4+2 {
+		sig, ok = decode(sigRoom[:0], signature)
+	} else {
+		ok = canonical(signature) // and no key's
+	}
+	if !ok || !endsWell(payload) {
 		return nil, errSpelling
 	}
 	if k == nil {
 		k = set.byKID(kid, now)
 	}
 	if k == nil {
+		if !canonical(payload) { // nothing malformed makes us fetch
+			return nil, errSpelling
+		}
 		var err error
 		if set, k, err = v.keys.await(ctx, kid, set); err != nil {
 			return nil, err
 		}
 	}
 
-	if !set.signed(k, token[:len(header)+1+len(payload)], decode(nil, signature)) {
+	if !set.signed(k, token[:len(header)+1+len(payload)], sig) {
 		return nil, errSignature
 	}
-	k.remember(header)
 
 	var room [1536]byte // a usual payload fits
-	c, err := v.rules.read(string(decode(room[:0], payload)))
+	text, ok := decode(room[:0], payload)
+	if !ok {
+		return nil, errSpelling
+	}
+	c, err := v.rules.read(string(text))
 	if err != nil {
 		return nil, err
 	}
 	c.data.Source, c.data.VerifiedAt = sessionctx.Local, time.Now().UTC().Round(0)
-	e := &entry{
-		// The caller's string may be a slice of a larger one.
-		token:    strings.Clone(token),
-		session:  sessionctx.New(c.data),
-		key:      k,
-		issuedAt: c.issuedAt,
-	}
+	e := newEntry(header, token, k, sessionctx.New(c.data), c.issuedAt)
 	e.from, e.until = v.rules.window(c)
 	return e, nil
 }
@@ -98,14 +107,17 @@ func split(token string) (header, payload, signature string, ok bool) {
 // canonical tells whether s is not empty and base64url in the one spelling
 // that encoding its bytes gives.
 func canonical(s string) bool {
-	if s == "" {
-		return false
-	}
 	var all byte
 	for i := range len(s) {
 		all |= sextet[s[i]]
 	}
-	if all > 63 {
+	return all < 64 && endsWell(s)
+}
+
+// endsWell tells whether s is not empty and, if it is base64url at all, is
+// canonical: it has a length that encoding gives, and no bits are left over.
+func endsWell(s string) bool {
+	if s == "" {
 		return false
 	}
 	last := sextet[s[len(s)-1]]
@@ -120,28 +132,38 @@ func canonical(s string) bool {
 	return true
 }
 
-// decode appends to dst what s, which is canonical, stands for.
-func decode(dst []byte, s string) []byte {
+// decode appends to dst what s stands for, and tells whether s is canonical.
+func decode(dst []byte, s string) ([]byte, bool) {
+	if !endsWell(s) {
+		return dst, false
+	}
 	n := len(dst)
 	dst = slices.Grow(dst, len(s)/4*3+4)
 	to := dst[n:cap(dst)]
+	var all byte
 	for len(s) >= 8 && len(to) >= 8 { // six bytes at a time, and two that are overwritten
+		a, b, c, d := sextet[s[0]], sextet[s[1]], sextet[s[2]], sextet[s[3]]
+		e, f, g, h := sextet[s[4]], sextet[s[5]], sextet[s[6]], sextet[s[7]]
+		all |= a | b | c | d | e | f | g | h
 		binary.BigEndian.PutUint64(to,
-			uint64(sextet[s[0]])<<58|uint64(sextet[s[1]])<<52|uint64(sextet[s[2]])<<46|uint64(sextet[s[3]])<<40|
-				uint64(sextet[s[4]])<<34|uint64(sextet[s[5]])<<28|uint64(sextet[s[6]])<<22|uint64(sextet[s[7]])<<16)
+			uint64(a)<<58|uint64(b)<<52|uint64(c)<<46|uint64(d)<<40|uint64(e)<<34|uint64(f)<<28|uint64(g)<<22|uint64(h)<<16)
 		s, to, n = s[8:], to[6:], n+6
 	}
 	dst = dst[:n]
 	for ; len(s) >= 4; s = s[4:] {
-		dst = append(dst, sextet[s[0]]<<2|sextet[s[1]]>>4, sextet[s[1]]<<4|sextet[s[2]]>>2, sextet[s[2]]<<6|sextet[s[3]])
+		a, b, c, d := sextet[s[0]], sextet[s[1]], sextet[s[2]], sextet[s[3]]
+		all |= a | b | c | d
+		dst = append(dst, a<<2|b>>4, b<<4|c>>2, c<<6|d)
 	}
 	if len(s) > 1 {
+		all |= sextet[s[0]] | sextet[s[1]]
 		dst = append(dst, sextet[s[0]]<<2|sextet[s[1]]>>4)
 	}
 	if len(s) > 2 {
+		all |= sextet[s[2]]
 		dst = append(dst, sextet[s[1]]<<4|sextet[s[2]]>>2)
 	}
-	return dst
+	return dst, all < 64
 }
 
 // sextet is what each letter of the base64url alphabet stands for; 64 for all
@@ -160,11 +182,12 @@ var sextet = func() (t [256]byte) {
 // the other members those that change how a token is to be read, or name a
 // key source, are refused, and the rest are ignored (RFC 7515 section 4.1).
 func readHeader(segment string) (kid string, err error) {
-	if !canonical(segment) {
+	var room [512]byte // a usual header fits
+	text, ok := decode(room[:0], segment)
+	if !ok {
 		return "", errSpelling
 	}
-	var room [512]byte // a usual header fits
-	r := exactjson.New(string(decode(room[:0], segment)))
+	r := exactjson.New(string(text))
 	var alg string
 	typ := "JWT"
 	extended := false

@@ -1,6 +1,7 @@
 package exactjson_test
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -197,4 +198,25 @@ func FuzzReader(f *testing.F) {
 			t.Fatalf("called %q a syntax error", s)
 		}
 	})
+}
+
+// Every byte at every place of a string is judged as encoding/json judges it,
+// but for invalid UTF-8, which that lets pass.
+func TestEveryByteEverywhere(t *testing.T) {
+	for length := range 20 {
+		for at := range length {
+			for c := range 256 {
+				b := bytes.Repeat([]byte("x"), length)
+				b[at] = byte(c)
+				text := `"` + string(b) + `"`
+				var want string
+				valid := json.Unmarshal([]byte(text), &want) == nil && c < 0x80
+				r := exactjson.New(text)
+				got := r.String()
+				if ok := r.End() == nil; ok != valid || ok && got != want {
+					t.Fatalf("%q: %q %v, want %q %v", text, got, ok, want, valid)
+				}
+			}
+		}
+	}
 }
