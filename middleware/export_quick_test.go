@@ -5,8 +5,8 @@ import "net/http"
 // Quick is what the quick path answers: the session's id, the tokens, and
 // whether it answers at all.
 func (a *Authenticator) Quick(r *http.Request) (id string, t Tokens, ok bool) {
-	s, c, ok := a.quick(r)
-	if !ok {
+	s, c, _ := a.quick(r)
+	if s == nil {
 		return "", Tokens{}, false
 	}
 	return s.ID(), Tokens{SessionToken: c.token, SessionJWT: c.jwt}, true
@@ -24,3 +24,17 @@ func (a *Authenticator) Thorough(r *http.Request) (id string, t Tokens, ok bool)
 	}
 	return out.session.ID(), Tokens{SessionToken: c.token, SessionJWT: c.jwt}, true
 }
+
+// ReadQuickly tells whether the quick path claims to have read r as the
+// thorough one would, and whether that is so.
+func (a *Authenticator) ReadQuickly(r *http.Request) (claims, right bool) {
+	_, c, read := a.quick(r)
+	want, d := a.read(r)
+	return read, d == nil && c == want
+}
+
+// IsJWT, IsOpaque and IsCookieValue are what is asked of the bytes of a
+// credential.
+func IsJWT(s string) bool         { return isJWT(s) }
+func IsOpaque(s string) bool      { return isOpaque(s) }
+func IsCookieValue(s string) bool { return isCookieValue(s) }

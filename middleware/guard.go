@@ -202,11 +202,15 @@ func (a *Authenticator) examine(r *http.Request) *state {
 		st.out = &decision{denial: denyZero}
 		return st
 	}
-	if s, c, ok := a.quick(r); ok {
+	s, c, read := a.quick(r)
+	if s != nil {
 		st.session, st.token, st.jwt, st.carrier = s, c.token, c.jwt, c.carrier
 		return st
 	}
-	c, d := a.read(r)
+	var d *denial
+	if !read {
+		c, d = a.read(r)
+	}
 	st.token, st.jwt, st.carrier, st.reseal = c.token, c.jwt, c.carrier, c.reseal
 	if d == nil && c.carrier == byCookies && a.crossSite(r) {
 		d = denyCrossSite

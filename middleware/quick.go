@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"net/http"
-	"net/textproto"
 	"strings"
 	"time"
 
@@ -13,18 +12,22 @@ import (
 // accepted again: what read and decide would answer, without looking at every
 // byte. A JWT that equals a verified one is well formed. Whatever is not plain
 // (two cookies of a name, another carrier, a foreign site, a revocation) is
-// left to them.
-func (a *Authenticator) quick(r *http.Request) (*sessionctx.Session, credentials, bool) {
+// left to them. read tells whether c is what read would find, though there is
+// no answer.
+func (a *Authenticator) quick(r *http.Request) (s *sessionctx.Session, c credentials, read bool) {
 	c, ok := a.glance(r.Header)
 	if !ok {
 		return nil, c, false
 	}
 	s, until, ok := a.verifier.Cached(c.jwt)
-	if !ok || a.isRevoked(s) || c.carrier == byCookies && a.crossSite(r) {
-		return nil, c, false
+	if !ok {
+		return nil, c, isJWT(c.jwt)
+	}
+	if a.isRevoked(s) || c.carrier == byCookies && a.crossSite(r) {
+		return nil, c, true
 	}
 	if a.refreshAhead > 0 && time.Until(until) < a.refreshAhead {
-		return nil, c, false
+		return nil, c, true
 	}
 	return s, c, true
 }
@@ -44,27 +47,25 @@ func (a *Authenticator) glance(h http.Header) (credentials, bool) {
 	}
 	c := credentials{carrier: byCookies}
 	for _, line := range h["Cookie"] {
-		for len(line) > 0 {
+		for line != "" {
+			if c := line[0]; c == ' ' || c == '\t' || c == '\n' || c == '\r' {
+				line = line[1:]
+				continue
+			}
 			part := line
 			if i := strings.IndexByte(line, ';'); i >= 0 {
 				part, line = line[:i], line[i+1:]
 			} else {
 				line = ""
 			}
-			if part = textproto.TrimString(part); part == "" || part[0] != a.cookies.tokenName[0] && part[0] != a.cookies.jwtName[0] {
+			slot, n := &c.token, len(a.cookies.tokenName)
+			if begins(part, a.cookies.jwtName) {
+				slot, n = &c.jwt, len(a.cookies.jwtName)
+			} else if !begins(part, a.cookies.tokenName) {
 				continue
 			}
-			name, value, _ := strings.Cut(part, "=")
-			name = textproto.TrimString(name)
-			slot := &c.token
-			switch name {
-			case a.cookies.tokenName:
-			case a.cookies.jwtName:
-				slot = &c.jwt
-			default:
-				continue
-			}
-			if *slot != "" || absent(value) || value[0] == '"' {
+			value := part[n+1:]
+			if part[n] != '=' || *slot != "" || absent(value) || value[0] == '"' || value[len(value)-1] <= ' ' {
 				return c, false
 			}
 			*slot = value
@@ -77,6 +78,12 @@ func (a *Authenticator) glance(h http.Header) (credentials, bool) {
 		return a.opened(c)
 	}
 	return c, c.token == "" || isOpaque(c.token)
+}
+
+// begins tells whether part of a Cookie header is, or may be, the cookie of that
+// name: net/http drops white space after a name.
+func begins(part, name string) bool {
+	return len(part) > len(name) && part[:len(name)] == name && (part[len(name)] == '=' || part[len(name)] <= ' ')
 }
 
 // sealedCookie is a cookie's value as it comes, and which cookie it is.

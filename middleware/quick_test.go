@@ -16,7 +16,7 @@ import (
 // what that would not, and finds the same session and tokens.
 func FuzzQuick(f *testing.F) {
 	p := stytchtest.New(stytchtest.Options{})
-	auths := make([]*middleware.Authenticator, 3)
+	auths := make([]*middleware.Authenticator, 4)
 	for i := range auths {
 		cfg := p.Config()
 		switch i {
@@ -24,6 +24,8 @@ func FuzzQuick(f *testing.F) {
 			cfg.JWTHeader = "X-Stytch-Session-Jwt"
 		case 2:
 			cfg.Cookies = middleware.Cookies{Posture: middleware.Private}
+		case 3:
+			cfg.Cookies = middleware.Cookies{Posture: middleware.Private, Keys: [][]byte{bytes.Repeat([]byte("0123456789abcdef"), 2)}}
 		}
 		a, err := middleware.New(cfg)
 		if err != nil {
@@ -33,14 +35,20 @@ func FuzzQuick(f *testing.F) {
 		auths[i] = a
 	}
 	one, two := p.Login(stytchtest.Login{Duration: 24 * time.Hour}), p.Login(stytchtest.Login{Duration: 24 * time.Hour})
+	rec := httptest.NewRecorder()
+	if _, err := auths[3].Hydrate(rec, httptest.NewRequest("POST", "https://app.example.com/", nil), one.Tokens); err != nil {
+		f.Fatal(err)
+	}
+	sealed := rec.Result().Cookies()
 	p.FailAPI(stytchtest.Down())
-	expand := strings.NewReplacer("J1", one.Tokens.SessionJWT, "J2", two.Tokens.SessionJWT, "T1", one.Tokens.SessionToken,
+	expand := strings.NewReplacer("S1", sealed[0].Value, "S2", sealed[1].Value, "HT", "__Host-stytch_session",
+		"J1", one.Tokens.SessionJWT, "J2", two.Tokens.SessionJWT, "T1", one.Tokens.SessionToken,
 		"NJ", "stytch_session_jwt", "NT", "stytch_session", "HJ", "__Host-stytch_session_jwt").Replace
 	for _, seed := range [][4]string{
 		{"", "NJ=J1", "", "GET"}, {"", "NT=T1; NJ=J1", "", "GET"}, {"", "a=b; NJ=J1 ;NT=T1", "", "POST"}, {"Bearer J1", "NJ=J2", "", "GET"},
 		{"Basic x", "NJ=J1", "", "GET"}, {"bearer  J1", "", "", "GET"}, {"Bearer J1 ", "", "", "GET"}, {"", "NJ=J1; NJ=J2", "", "GET"},
 		{"", "NJ=\"J1\"", "", "GET"}, {"", "NJ=J1; NJ=undefined", "", "GET"}, {"", "NT=T1; NJ=J1", "cross-site", "POST"}, {"", "NJ=J1\x00", "", "GET"},
-		{"", "nj=J1;NJ =J1", "", "GET"}, {"", "NT=bad!; NJ=J1", "", "GET"}, {"", "NJ=J1,NJ=J2", "", "GET"}, {"", "HJ=J1", "", "GET"}, {"Bearer", "NJ=J1", "", "GET"},
+		{"", "nj=J1;NJ =J1", "", "GET"}, {"", "NT=bad!; NJ=J1", "", "GET"}, {"", "NJ=J1,NJ=J2", "", "GET"}, {"", "HJ=J1", "", "GET"}, {"", "HT=S1; HJ=S2", "", "GET"}, {"", "HT=S2; HJ=S1", "", "GET"}, {"", "HT=S1", "", "GET"}, {"", "HT=J1; HJ=S2", "", "GET"}, {"Bearer", "NJ=J1", "", "GET"},
 	} {
 		f.Add(seed[0], seed[1], seed[2], seed[3])
 	}
@@ -59,6 +67,9 @@ func FuzzQuick(f *testing.F) {
 			r.Header.Set("Sec-Fetch-Site", site)
 		}
 		for i, a := range auths {
+			if claims, right := a.ReadQuickly(r); claims && !right {
+				t.Fatalf("authenticator %d: the quick path reads other credentials than the thorough one", i)
+			}
 			wantID, want, wantOK := a.Thorough(r)
 			id, got, ok := a.Quick(r) // the thorough path verified what there is
 			if ok && (!wantOK || id != wantID || got.SessionToken != want.SessionToken || got.SessionJWT != want.SessionJWT) {
@@ -100,5 +111,45 @@ func TestQuickIsTaken(t *testing.T) {
 				t.Errorf("%s: the quick path accepts a revoked session", name)
 			}
 		})
+	}
+}
+
+// Every byte is judged the same at every place of a value.
+func TestBytesOfCredentials(t *testing.T) {
+	base64url := func(c byte) bool {
+		return strings.IndexByte("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", c) >= 0
+	}
+	for length := 1; length < 36; length++ {
+		for at := range length {
+			for i := range 256 {
+				c := byte(i)
+				b := bytes.Repeat([]byte("x"), length)
+				b[at] = c
+				if got, want := middleware.IsOpaque(string(b)), base64url(c); got != want {
+					t.Fatalf("opaque %q: %v", b, got)
+				}
+				if got, want := middleware.IsCookieValue(string(b)), ' ' <= c && c < 0x7f && c != '"' && c != ';' && c != '\\'; got != want {
+					t.Fatalf("cookie %q: %v", b, got)
+				}
+				for _, dots := range [][2]int{{1, 3}, {length / 3, length - 2}} {
+					if length < 5 || dots[0] < 1 || dots[1] <= dots[0]+1 || at == dots[0] || at == dots[1] {
+						continue
+					}
+					jwt := bytes.Clone(b)
+					jwt[dots[0]], jwt[dots[1]] = '.', '.'
+					if got, want := middleware.IsJWT(string(jwt)), base64url(c); got != want {
+						t.Fatalf("JWT %q: %v", jwt, got)
+					}
+				}
+			}
+		}
+	}
+	for _, s := range []string{"", ".", "..", "...", "a..", ".a.", "..a", "a.b", "a.b.", ".b.c", "a..c", "a.b.c.d", "a.b.c.", "abc"} {
+		if middleware.IsJWT(s) {
+			t.Errorf("%q is a JWT", s)
+		}
+	}
+	if !middleware.IsJWT("a.b.c") {
+		t.Error("a.b.c is no JWT")
 	}
 }
