@@ -65,7 +65,7 @@ func isOpaque(s string) bool {
 	if len(s) == 0 || len(s) > maxOpaque {
 		return false
 	}
-	return isBase64url(s, false)
+	return inBase64url.all(s)
 }
 
 // isJWT tells whether s can be a JWT: two dots between base64url segments. It
@@ -80,63 +80,50 @@ func isJWT(s string) bool {
 	}
 	rest := s[i+1:]
 	j := strings.IndexByte(rest, '.')
-	return j > 0 && j < len(rest)-1 && strings.IndexByte(rest[j+1:], '.') < 0 && isBase64url(s, true)
+	return j > 0 && j < len(rest)-1 && strings.IndexByte(rest[j+1:], '.') < 0 && inJWT.all(s)
 }
 
-// Values are long and come from strangers, so bytes are looked at eight at a
-// time: in the words below the top bit of each byte is the answer for it.
-const ones, tops = 0x0101010101010101, 0x8080808080808080
+// alphabet is a set of bytes: 0 for those in it.
+type alphabet [256]byte
 
-// word is the first eight bytes of s.
-func word(s string) uint64 {
-	_ = s[7]
-	return uint64(s[0]) | uint64(s[1])<<8 | uint64(s[2])<<16 | uint64(s[3])<<24 |
-		uint64(s[4])<<32 | uint64(s[5])<<40 | uint64(s[6])<<48 | uint64(s[7])<<56
-}
-
-// within tells of each byte of w, which are all below 0x80, whether it is from
-// lo to hi.
-func within(w uint64, lo, hi byte) uint64 {
-	return (w + ones*uint64(0x80-lo)) &^ (w + ones*uint64(0x7f-hi))
-}
-
-// isBase64url tells whether all of s is of the alphabet of RFC 4648, section 5,
-// or, if dots are allowed, a dot.
-func isBase64url(s string, dots bool) bool {
-	last := byte('-')
-	if dots {
-		last = '.' // the byte after it
+func newAlphabet(in func(c byte) bool) *alphabet {
+	var t alphabet
+	for i := range t {
+		if !in(byte(i)) {
+			t[i] = 1
+		}
 	}
+	return &t
+}
+
+// all tells whether every byte of s is in t, eight at a time: values are long
+// and come from strangers. (Arithmetic on words of eight bytes is slower.)
+func (t *alphabet) all(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {
-		w := word(s)
-		letter := w | ones*0x20
-		if (w|^(within(letter, 'a', 'z')|within(w, '0', '9')|within(w, '-', last)|within(w, '_', '_')))&tops != 0 {
+		if t[s[0]]|t[s[1]]|t[s[2]]|t[s[3]]|t[s[4]]|t[s[5]]|t[s[6]]|t[s[7]] != 0 {
 			return false
 		}
 	}
 	for i := range len(s) {
-		if c := s[i]; !('a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || '-' <= c && c <= last || c == '_') {
+		if t[s[i]] != 0 {
 			return false
 		}
 	}
 	return true
 }
 
-// isCookieValue tells whether net/http lets all of s through in a cookie.
-func isCookieValue(s string) bool {
-	for ; len(s) >= 8; s = s[8:] {
-		w := word(s)
-		if (w|^(within(w, ' ', '!')|within(w, '#', ':')|within(w, '<', '[')|within(w, ']', '~')))&tops != 0 {
-			return false
-		}
-	}
-	for i := range len(s) {
-		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == ';' || c == '\\' {
-			return false
-		}
-	}
-	return true
-}
+var (
+	// inBase64url is the alphabet of RFC 4648, section 5.
+	inBase64url = newAlphabet(func(c byte) bool {
+		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
+	})
+	// inJWT has the dot, too.
+	inJWT = newAlphabet(func(c byte) bool { return inBase64url[c] == 0 || c == '.' })
+	// inCookie is what net/http lets through in a cookie's value.
+	inCookie = newAlphabet(func(c byte) bool {
+		return 0x20 <= c && c < 0x7f && c != '"' && c != ';' && c != '\\'
+	})
+)
 
 // absent tells whether a value stands for none: the web SDK writes the
 // literals when it has no JWT.
@@ -337,7 +324,7 @@ func cookieValue(v string) (string, bool) {
 	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
 		v = v[1 : len(v)-1]
 	}
-	if !isCookieValue(v) {
+	if !inCookie.all(v) {
 		return "", false
 	}
 	return v, true

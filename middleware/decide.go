@@ -2,7 +2,6 @@ package middleware
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/stytchware/stytchware/jwks"
@@ -24,7 +23,7 @@ type decision struct {
 	signed  bool    // the JWT is well signed
 	jwt     *denial // why the JWT did not do, where the token beside it was used
 	refused *denial // by the guard
-	guard   string  // what that asked for
+	guard   *needs  // what that asked for
 }
 
 // How a session was established, for logs.
@@ -100,25 +99,17 @@ func (a *Authenticator) replaces(s *answer, jwt string) bool {
 // with the error if it is stale; else why it will not do.
 func (a *Authenticator) verify(ctx context.Context, token string) (*sessionctx.Session, *jwks.StaleError, *denial) {
 	s, err := a.verifier.Verify(ctx, token)
-	if err == nil {
+	switch err := err.(type) {
+	case nil:
 		return s, nil, nil
+	case *jwks.StaleError:
+		return err.Session, err, nil
+	case *jwks.InvalidError:
+		return nil, nil, denyInvalid(err)
+	case *jwks.UnavailableError:
+		return nil, nil, unavailable("the key set is not available", err.RetryAfter)
 	}
-	var stale *jwks.StaleError
-	var invalid *jwks.InvalidError
-	switch {
-	case errors.As(err, &stale):
-		return stale.Session, stale, nil
-	case errors.As(err, &invalid):
-		return nil, nil, &denial{kind: ErrNoSession, why: "session JWT is not valid", detail: invalid.Reason(), reject: true}
-	case errors.Is(err, jwks.ErrKeyUnknown):
-		return nil, nil, denyKeyUnknown
-	}
-	retry := time.Second
-	var u *jwks.UnavailableError
-	if errors.As(err, &u) {
-		retry = u.RetryAfter
-	}
-	return nil, nil, unavailable("the key set is not available", retry)
+	return nil, nil, denyKeyUnknown // the only one that is left
 }
 
 // decideStale asks about a JWT that is well signed but past its time.

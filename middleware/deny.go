@@ -3,6 +3,7 @@ package middleware
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -32,22 +33,31 @@ func (a *Authenticator) Deny(w http.ResponseWriter, r *http.Request, err error) 
 		return
 	}
 	status := Status(err)
-	if c := d.challenge(); c != "" {
-		h.Set("WWW-Authenticate", c)
+	values := [...]string{d.challenge(), "application/problem+json", "nosniff"} // one allocation
+	if values[0] != "" {
+		h["Www-Authenticate"] = values[0:1:1]
 	}
 	if s := RetryAfter(err); s > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(s/time.Second)))
 	}
-	body, _ := json.Marshal(struct {
-		Type   string `json:"type"`
-		Title  string `json:"title"`
-		Status int    `json:"status"`
-	}{"about:blank", http.StatusText(status), status})
-	h.Set("Content-Type", "application/problem+json")
-	h.Set("X-Content-Type-Options", "nosniff")
+	h["Content-Type"], h["X-Content-Type-Options"] = values[1:2:2], values[2:3:3]
 	w.WriteHeader(status)
-	_, _ = w.Write(append(body, '\n'))
+	_, _ = io.WriteString(w, problems[status])
 }
+
+// problems are the bodies of denials, by status.
+var problems = func() map[int]string {
+	all := make(map[int]string)
+	for _, status := range [...]int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusInternalServerError, http.StatusServiceUnavailable} {
+		body, _ := json.Marshal(struct {
+			Type   string `json:"type"`
+			Title  string `json:"title"`
+			Status int    `json:"status"`
+		}{"about:blank", http.StatusText(status), status})
+		all[status] = string(body) + "\n"
+	}
+	return all
+}()
 
 // challenge is the WWW-Authenticate header (RFC 6750, section 3; RFC 9470,
 // section 3).

@@ -3,7 +3,10 @@ package middleware
 import (
 	"errors"
 	"net/http"
+	"sync"
 	"time"
+
+	"github.com/stytchware/stytchware/jwks"
 )
 
 // The errors of this package, one for each thing a program may do about them.
@@ -30,6 +33,9 @@ var (
 // Status returns the HTTP status for an error of this package: 400, 401, 403,
 // 503, or 500 for any other error; 200 for nil.
 func Status(err error) int {
+	if d, ok := err.(*denial); ok { // nearly always
+		err = d.kind
+	}
 	switch {
 	case err == nil:
 		return http.StatusOK
@@ -79,6 +85,38 @@ type denial struct {
 	gone   bool          // Stytch, or a revocation here, ended the session
 	retry  time.Duration // ErrUnavailable
 	within time.Duration // ErrStepUp: the least max age asked for; 0 for none
+
+	// alone is the decision that consists of this denial, made once for those
+	// that any stranger's request may meet; else nil.
+	alone *decision
+}
+
+// decision is the decision that consists of d.
+func (d *denial) decision() *decision {
+	if d.alone != nil {
+		return d.alone
+	}
+	return &decision{denial: d}
+}
+
+// common returns d with its decision.
+func common(d denial) *denial {
+	d.alone = &decision{denial: &d}
+	return &d
+}
+
+// invalids are the denials of JWTs that are not valid, by their reason, of
+// which there are few.
+var invalids sync.Map // *jwks.InvalidError to *denial
+
+func denyInvalid(err *jwks.InvalidError) *denial {
+	if d, ok := invalids.Load(err); ok {
+		return d.(*denial)
+	}
+	d := common(denial{kind: ErrNoSession, why: "session JWT is not valid", detail: err.Reason(), reject: true})
+	d.alone.jwt = d
+	got, _ := invalids.LoadOrStore(err, d)
+	return got.(*denial)
 }
 
 func (d *denial) Error() string { return d.kind.Error() + ": " + d.reason() }
@@ -93,21 +131,21 @@ func (d *denial) reason() string {
 func (d *denial) Unwrap() error { return d.kind }
 
 var (
-	denyNothing     = &denial{kind: ErrNoSession, why: "the request carries no credential"}
+	denyNothing     = common(denial{kind: ErrNoSession, why: "the request carries no credential"})
 	denyNotLoaded   = &denial{kind: ErrNoSession, why: "the request passed neither Load nor a guard"}
-	denyMalformed   = &denial{kind: ErrNoSession, why: "malformed credential", reject: true}
-	denySealed      = &denial{kind: ErrNoSession, why: "cookie was not sealed with a key of ours", reject: true}
-	denyAmbiguous   = &denial{kind: ErrNoSession, why: "two different values for one cookie", reject: true}
+	denyMalformed   = common(denial{kind: ErrNoSession, why: "malformed credential", reject: true})
+	denySealed      = common(denial{kind: ErrNoSession, why: "cookie was not sealed with a key of ours", reject: true})
+	denyAmbiguous   = common(denial{kind: ErrNoSession, why: "two different values for one cookie", reject: true})
 	denyKeyUnknown  = &denial{kind: ErrNoSession, why: "session JWT was signed with an unknown key", reject: true}
 	denyGone        = &denial{kind: ErrNoSession, why: "session is over", reject: true, gone: true}
 	denyRevoked     = &denial{kind: ErrNoSession, why: "session was revoked here", reject: true, gone: true}
 	denyExpired     = &denial{kind: ErrNoSession, why: "session has expired", reject: true, gone: true}
 	denyOtherUser   = &denial{kind: ErrNoSession, why: "session token and session JWT are of different users", reject: true, gone: true}
-	denyTwoHeaders  = &denial{kind: ErrInvalidRequest, why: "two headers carry credentials"}
+	denyTwoHeaders  = common(denial{kind: ErrInvalidRequest, why: "two headers carry credentials"})
 	denyNoTokens    = &denial{kind: ErrInvalidRequest, why: "no session token and no session JWT"}
 	denyBadTokens   = &denial{kind: ErrInvalidRequest, why: "malformed session token or session JWT"}
 	denyBadDuration = &denial{kind: ErrInvalidRequest, why: "session duration must be whole minutes from 5 to 527040"}
-	denyCrossSite   = &denial{kind: ErrCrossSite, why: "Sec-Fetch-Site or Origin names another site"}
+	denyCrossSite   = common(denial{kind: ErrCrossSite, why: "Sec-Fetch-Site or Origin names another site"})
 	denyTooLate     = &denial{kind: ErrTooLate, why: "call it before the first write"}
 	denyZero        = &denial{kind: ErrUnavailable, why: "this Authenticator was not made by New", retry: time.Second}
 	denyClosed      = &denial{kind: ErrUnavailable, why: "the Authenticator is closed", retry: time.Second}

@@ -78,7 +78,10 @@ func (s *state) explain() Explanation {
 	e := Explanation{Outcome: "session", Status: http.StatusOK, Reason: byJWT, Carrier: s.carrier.String(), Credential: s.credential()}
 	d, signed := s.denied(), true
 	if out := s.out; out != nil {
-		e.Reason, e.Called, e.Guard, signed = out.why, out.called, out.guard, out.signed
+		e.Reason, e.Called, signed = out.why, out.called, out.signed
+		if out.guard != nil {
+			e.Guard = out.guard.String()
+		}
 		if out.refused != nil {
 			d = out.refused
 		}

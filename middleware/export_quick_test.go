@@ -37,4 +37,4 @@ func (a *Authenticator) ReadQuickly(r *http.Request) (claims, right bool) {
 // credential.
 func IsJWT(s string) bool         { return isJWT(s) }
 func IsOpaque(s string) bool      { return isOpaque(s) }
-func IsCookieValue(s string) bool { return isCookieValue(s) }
+func IsCookieValue(s string) bool { return inCookie.all(s) }

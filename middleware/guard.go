@@ -54,12 +54,12 @@ func (s *state) denied() *denial {
 }
 
 // refuse returns s as a guard refused it.
-func (s *state) refuse(ctx context.Context, q needs, d *denial) *state {
+func (s *state) refuse(ctx context.Context, q *needs, d *denial) *state {
 	out := decision{why: byJWT, signed: true}
 	if s.out != nil {
 		out = *s.out
 	}
-	out.refused, out.guard = d, q.String()
+	out.refused, out.guard = d, q
 	return s.next(ctx, s.session, &out)
 }
 
@@ -158,10 +158,12 @@ func (a *Authenticator) guard(q *needs, next http.Handler) http.Handler {
 		found := st
 		st, d := a.check(w, r, st, q)
 		if d != nil {
-			st = st.refuse(r.Context(), *q, d)
-			r = r.WithContext(st)
-			a.decided(r.Context(), st, true, began)
-			a.explained(r.Context(), st)
+			st = st.refuse(r.Context(), q, d)
+			a.decided(st, st, true, began)
+			a.explained(st, st)
+			if a != nil && a.errorHandler != nil { // no other sees it
+				r = r.WithContext(st)
+			}
 			a.Deny(w, r, d)
 			return
 		}
@@ -216,7 +218,7 @@ func (a *Authenticator) examine(r *http.Request) *state {
 		d = denyCrossSite
 	}
 	if d != nil {
-		st.out = &decision{denial: d}
+		st.out = d.decision()
 		return st
 	}
 	switch r.Method {
@@ -225,7 +227,11 @@ func (a *Authenticator) examine(r *http.Request) *state {
 	}
 	out := a.decide(r.Context(), c)
 	st.session = out.session
-	if out.why != byJWT {
+	switch {
+	case out.why == byJWT:
+	case out.denial != nil && out.denial.alone != nil && out == *out.denial.alone:
+		st.out = out.denial.alone
+	default:
 		kept := out // out itself stays off the heap
 		st.out = &kept
 	}
