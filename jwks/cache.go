@@ -188,9 +188,7 @@ func (c *cache) evict(keep uint64, now int64) bool {
 	var victim uint64
 	looked := 0
 	for i := uint64(0); i < uint64(len(c.shards)) && looked < sample; i++ {
-		s := c.shard(keep + i)
-		s.mu.Lock()
-		t := *s.table.Load()
+		t := *c.shard(keep + i).table.Load()
 		for j := uint64(0); j < uint64(len(t)) && looked < sample; j++ {
 			for e := t.bucket(keep + (j+1)<<shardBits).Load(); e != nil && looked < sample; e = e.next.Load() {
 				if e.hash == keep {
@@ -202,7 +200,6 @@ func (c *cache) evict(keep uint64, now int64) bool {
 				}
 			}
 		}
-		s.mu.Unlock()
 	}
 	if looked == 0 {
 		return false

@@ -67,16 +67,17 @@ func (v *Verifier) Verify(ctx context.Context, token string) (*sessionctx.Sessio
 	if len(token) > maxToken {
 		return nil, errTooLong
 	}
-	now := time.Now().UnixNano()
-	e := v.tokens.get(token)
-	if e == nil || !e.key.good(now) {
-		var err error
-		if e, err = v.verify(ctx, token); err != nil {
-			return nil, err
+	if e := v.tokens.get(token); e != nil {
+		if now := time.Now().UnixNano(); e.key.good(now) {
+			return e.at(now)
 		}
-		now = e.session.VerifiedAt().UnixNano()
-		v.tokens.put(e, now)
 	}
+	e, err := v.verify(ctx, token)
+	if err != nil {
+		return nil, err
+	}
+	now := e.session.VerifiedAt().UnixNano()
+	v.tokens.put(e, now)
 	return e.at(now)
 }
 

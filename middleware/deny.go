@@ -26,16 +26,16 @@ func (a *Authenticator) Deny(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	d := denialOf(err)
 	h := w.Header()
-	h.Set("Cache-Control", "no-store")
+	values := [...]string{"no-store", "application/problem+json", "nosniff", d.challenge()} // one allocation
+	h["Cache-Control"] = values[0:1:1]
 	if to := a.redirect(r, d); to != "" {
 		h.Set("Location", to)
 		w.WriteHeader(http.StatusSeeOther)
 		return
 	}
 	status := Status(err)
-	values := [...]string{d.challenge(), "application/problem+json", "nosniff"} // one allocation
-	if values[0] != "" {
-		h["Www-Authenticate"] = values[0:1:1]
+	if values[3] != "" {
+		h["Www-Authenticate"] = values[3:4:4]
 	}
 	if s := RetryAfter(err); s > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(s/time.Second)))

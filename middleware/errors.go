@@ -54,7 +54,7 @@ func Status(err error) int {
 // RetryAfter returns how long to wait after an error that is ErrUnavailable,
 // in whole seconds and at least one; 0 for any other error.
 func RetryAfter(err error) time.Duration {
-	if !errors.Is(err, ErrUnavailable) {
+	if d, ok := err.(*denial); ok && d.kind != ErrUnavailable || !errors.Is(err, ErrUnavailable) {
 		return 0
 	}
 	return max(time.Second, (denialOf(err).retry + time.Second - 1).Truncate(time.Second))
@@ -62,8 +62,8 @@ func RetryAfter(err error) time.Duration {
 
 // denialOf returns the denial in err, or makes one of the sentinel in it.
 func denialOf(err error) *denial {
-	var d *denial
-	if errors.As(err, &d) {
+	d, ok := err.(*denial) // nearly always
+	if ok || errors.As(err, &d) {
 		return d
 	}
 	for _, kind := range [...]error{ErrNoSession, ErrStepUp, ErrInvalidRequest, ErrCrossSite, ErrUnavailable, ErrTooLate} {

@@ -55,20 +55,30 @@ func (s *state) denied() *denial {
 
 // refuse returns s as a guard refused it.
 func (s *state) refuse(ctx context.Context, q *needs, d *denial) *state {
-	out := decision{why: byJWT, signed: true}
-	if s.out != nil {
-		out = *s.out
+	var both struct { // one allocation
+		state
+		out decision
 	}
-	out.refused, out.guard = d, q
-	return s.next(ctx, s.session, &out)
+	both.out = decision{why: byJWT, signed: true}
+	if s.out != nil {
+		both.out = *s.out
+	}
+	both.out.refused, both.out.guard = d, q
+	s.to(&both.state, ctx, s.session, &both.out)
+	return &both.state
 }
 
 // next returns s with another context, session and decision.
 func (s *state) next(ctx context.Context, session *sessionctx.Session, out *decision) *state {
-	n := &state{Context: ctx, auth: s.auth, session: session, token: s.token, jwt: s.jwt, out: out,
-		carrier: s.carrier, reseal: s.reseal}
+	var n state
+	s.to(&n, ctx, session, out)
+	return &n
+}
+
+func (s *state) to(n *state, ctx context.Context, session *sessionctx.Session, out *decision) {
+	n.Context, n.auth, n.session, n.token, n.jwt, n.out = ctx, s.auth, session, s.token, s.jwt, out
+	n.carrier, n.reseal = s.carrier, s.reseal
 	n.passed.Store(s.passed.Load())
-	return n
 }
 
 // pass notes that the session met q.
