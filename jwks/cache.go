@@ -235,11 +235,10 @@ func (c *cache) sweep() {
 
 // newEntry returns the entry of a token that k verified. The caller's string
 // may be a slice of a larger one, so it is copied.
-func newEntry(header, token string, k *key, s *sessionctx.Session, issuedAt time.Time) *entry {
+func newEntry(header, token string, k *key, issuedAt time.Time) *entry {
 	return &entry{
 		head:     k.remember(header),
 		rest:     strings.Clone(token[len(header)+1:]),
-		session:  s,
 		key:      k,
 		iat:      issuedAt.Unix(),
 		iatNanos: int32(issuedAt.Nanosecond()),

@@ -208,3 +208,36 @@ func TestConcurrentUse(t *testing.T) {
 		}
 	})
 }
+
+// What a session is seldom asked for is read from the token when it is, from
+// the cache's own copy, and by many at once.
+func TestTextsAreReadLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t)
+		memory := []byte(token("a"))
+		s := f.session(t, unsafe.String(&memory[0], len(memory)))
+		clear(memory)
+		proofs := func() {
+			if s.ID() != "session-test-a" || s.UserID() != "user-test-16d9ba61-97a1-4ba4-9720-b03761dc50c6" || !s.HasRole("admin") ||
+				s.Proof(0).Class() != sessionctx.Account || s.Proof(1).Class() != sessionctx.Phone {
+				t.Errorf("%s %s %v", s.ID(), s.UserID(), s.Roles())
+			}
+		}
+		if n := testing.AllocsPerRun(100, proofs); n != 0 {
+			t.Errorf("%v allocations", n)
+		}
+		var all sync.WaitGroup
+		for range 8 {
+			all.Go(func() {
+				d := s.Data()
+				if d.Attributes != (sessionctx.Attributes{IPAddress: "203.0.113.1", UserAgent: "Mozilla/5.0"}) ||
+					d.CustomClaims != `{"plan":"pro","limits":{"seats":12345678901234567890},"beta":true}` || len(d.Factors) != 2 ||
+					!strings.HasPrefix(d.Factors[1].Raw, `{"type":"otp",`) || !strings.HasSuffix(d.Factors[1].Raw, `"phone_number":"+12025550162"}}`) {
+					t.Errorf("%+v", d)
+				}
+			})
+		}
+		all.Wait()
+		proofs()
+	})
+}

@@ -69,7 +69,7 @@ func NewCache(limit int) *Cache {
 // Put keeps a token until then, as if it had been verified at now.
 func (c *Cache) Put(token string, until, now int64) {
 	header, _, _, _ := split(token)
-	e := newEntry(header, token, c.key, nil, time.Time{})
+	e := newEntry(header, token, c.key, time.Time{})
 	e.until = until
 	c.c.put(e, now)
 }

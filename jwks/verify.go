@@ -68,12 +68,13 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	if !ok {
 		return nil, errSpelling
 	}
-	c, err := v.rules.read(string(text))
+	c, err := v.rules.read(string(text), false)
 	if err != nil {
 		return nil, err
 	}
 	c.data.Source, c.data.VerifiedAt = sessionctx.Local, time.Now().UTC().Round(0)
-	e := newEntry(header, token, k, sessionctx.New(c.data), c.issuedAt)
+	e := newEntry(header, token, k, c.issuedAt)
+	e.session = v.rules.session(c, e.rest[:len(payload)])
 	e.from, e.until = v.rules.window(c)
 	return e, nil
 }

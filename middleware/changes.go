@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"hash/maphash"
 	"log/slog"
-	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -233,7 +232,7 @@ func (c *changes) saw(s *sessionctx.Session, cause string) {
 		c.publish(e)
 		e.Change = 0
 	}
-	if !sameFactors(e.Previous.Factors(), s.Factors()) {
+	if !sameFactors(e.Previous, s) {
 		e.Change = FactorsChanged
 		c.publish(e)
 		e.Change = 0
@@ -267,20 +266,25 @@ func older(s, known *sessionctx.Session) bool {
 }
 
 // sameFactors compares without regard to order.
-func sameFactors(x, y []sessionctx.Factor) bool {
-	within := func(x, y []sessionctx.Factor) bool {
-		for _, f := range x {
-			if !slices.ContainsFunc(y, func(g sessionctx.Factor) bool { return sameFactor(f, g) }) {
+func sameFactors(x, y *sessionctx.Session) bool {
+	within := func(x, y *sessionctx.Session) bool {
+		for i := range x.NumFactors() {
+			if !hasFactor(y, x.Proof(i)) {
 				return false
 			}
 		}
 		return true
 	}
-	return len(x) == len(y) && within(x, y) && within(y, x)
+	return x.NumFactors() == y.NumFactors() && within(x, y) && within(y, x)
 }
 
-func sameFactor(x, y sessionctx.Factor) bool {
-	return x.Type == y.Type && x.DeliveryMethod == y.DeliveryMethod && x.LastAuthenticatedAt.Unix() == y.LastAuthenticatedAt.Unix()
+func hasFactor(s *sessionctx.Session, f sessionctx.Factor) bool {
+	for i := range s.NumFactors() {
+		if g := s.Proof(i); f.Type == g.Type && f.DeliveryMethod == g.DeliveryMethod && f.LastAuthenticatedAt.Unix() == g.LastAuthenticatedAt.Unix() {
+			return true
+		}
+	}
+	return false
 }
 
 // over says that a session has ended.

@@ -117,7 +117,7 @@ func (a *Authenticator) met(q needs, s *sessionctx.Session) bool {
 	var classes uint
 	recent := q.within == 0
 	for i := range s.NumFactors() {
-		f := s.Factor(i)
+		f := s.Proof(i)
 		c := a.class(f)
 		if c == sessionctx.None {
 			continue

@@ -27,10 +27,11 @@ func Claims[T any](s *Session) (T, error) {
 	if s == nil {
 		return zero, errors.New("sessionctx: no session to read claims from")
 	}
-	if s.d.CustomClaims == "" {
+	text := s.text().claims
+	if text == "" {
 		return zero, nil
 	}
-	if err := decodeExact(s.d.CustomClaims, &t); err != nil {
+	if err := decodeExact(text, &t); err != nil {
 		return zero, err
 	}
 	return t, nil

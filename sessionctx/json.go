@@ -10,7 +10,7 @@ import (
 // and left out where there is none, the B2B ids likewise; lists and custom
 // claims are never null. Factors and custom claims appear as Stytch sent them.
 func (s *Session) MarshalJSON() ([]byte, error) {
-	factors, roles := s.d.Factors, s.d.Roles
+	factors, roles := s.Factors(), s.roles
 	if factors == nil {
 		factors = []Factor{}
 	}
@@ -33,10 +33,10 @@ func (s *Session) MarshalJSON() ([]byte, error) {
 		Source           Source          `json:"source"`
 		VerifiedAt       time.Time       `json:"verified_at,omitzero"`
 	}{
-		s.d.ID, s.d.UserID, s.d.MemberID, s.d.OrganizationID, s.d.OrganizationSlug,
-		s.d.StartedAt.UTC(), s.d.LastAccessedAt.UTC(), s.d.ExpiresAt.UTC(),
-		s.d.Attributes, factors, roles, json.RawMessage(s.CustomClaims()),
-		s.d.Source, s.d.VerifiedAt.UTC(),
+		s.id, s.userID, s.MemberID(), s.OrganizationID(), s.OrganizationSlug(),
+		s.startedAt.UTC(), s.lastAccessedAt.UTC(), s.expiresAt.UTC(),
+		s.Attributes(), factors, roles, json.RawMessage(s.CustomClaims()),
+		s.source, s.verifiedAt.UTC(),
 	})
 }
 

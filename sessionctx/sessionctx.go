@@ -8,6 +8,7 @@ package sessionctx
 import (
 	"context"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/stytchware/stytchware/internal/ctxkey"
@@ -73,93 +74,213 @@ type Data struct {
 
 	Source     Source    // who decided that the session is valid
 	VerifiedAt time.Time // when the signature was verified or Stytch answered
+
+	// Later, if it is set, supplies Attributes, CustomClaims and the Raw of each
+	// factor when one of them is first asked for, so that a session of which
+	// nobody asks takes less memory; what is set of them here is ignored. It is
+	// called at any time, perhaps more than once, and returns the same each time.
+	Later func() Data
 }
 
 // Session is one authenticated Stytch session. It is immutable: several
 // requests may share one, every method may be called concurrently, and
 // whatever a method returns is the caller's own.
-type Session struct{ d Data }
+type Session struct {
+	id, userID                                       string
+	startedAt, lastAccessedAt, expiresAt, verifiedAt time.Time
+	b2b                                              *b2b // nil: a consumer project
+	factors                                          []proof
+	roles                                            []string
+	texts                                            *texts
+	source                                           Source
+}
+
+// A process keeps many sessions, so they are small: what few of them have, or
+// few ask for, stands elsewhere.
+type (
+	b2b   struct{ memberID, organizationID, organizationSlug string }
+	proof struct {
+		kind, method string
+		at           time.Time
+	}
+	// texts are what is seldom asked for, of the session and all that were made
+	// from it with As.
+	texts struct {
+		later func() Data // nil: they are here
+		here  atomic.Pointer[text]
+	}
+	text struct {
+		attributes Attributes
+		raw        []string // by factor
+		claims     string
+	}
+)
 
 // New returns a session with a copy of d.
 func New(d Data) *Session {
-	d.Factors = slices.Clone(d.Factors)
-	d.Roles = slices.Clone(d.Roles)
-	return &Session{d}
+	var all struct { // one allocation
+		Session
+		texts
+		few [2]proof // as many as most have
+	}
+	s := &all.Session
+	*s = Session{
+		id: d.ID, userID: d.UserID,
+		startedAt: d.StartedAt, lastAccessedAt: d.LastAccessedAt, expiresAt: d.ExpiresAt, verifiedAt: d.VerifiedAt,
+		roles: slices.Clone(d.Roles), texts: &all.texts, source: d.Source,
+	}
+	s.texts.later = d.Later
+	if d.MemberID != "" || d.OrganizationID != "" || d.OrganizationSlug != "" {
+		s.b2b = &b2b{d.MemberID, d.OrganizationID, d.OrganizationSlug}
+	}
+	if d.Factors != nil {
+		if s.factors = all.few[:0]; len(d.Factors) > len(all.few) {
+			s.factors = make([]proof, 0, len(d.Factors))
+		}
+		for _, f := range d.Factors {
+			s.factors = append(s.factors, proof{f.Type, f.DeliveryMethod, f.LastAuthenticatedAt})
+		}
+	}
+	if d.Later == nil {
+		s.texts.here.Store(textOf(d))
+	}
+	return s
 }
 
-// Data returns a copy of everything in s.
+func textOf(d Data) *text {
+	t := &text{attributes: d.Attributes, claims: d.CustomClaims}
+	for _, f := range d.Factors {
+		t.raw = append(t.raw, f.Raw)
+	}
+	return t
+}
+
+func (s *Session) text() *text {
+	if s.texts == nil { // the zero Session
+		return &text{}
+	}
+	t := s.texts.here.Load()
+	if t == nil {
+		t = textOf(s.texts.later())
+		s.texts.here.Store(t)
+	}
+	return t
+}
+
+// Data returns a copy of everything in s, with no Later.
 func (s *Session) Data() Data {
-	d := s.d
-	d.Factors = slices.Clone(d.Factors)
-	d.Roles = slices.Clone(d.Roles)
-	return d
+	t := s.text()
+	return Data{
+		ID: s.id, UserID: s.userID,
+		MemberID: s.MemberID(), OrganizationID: s.OrganizationID(), OrganizationSlug: s.OrganizationSlug(),
+		StartedAt: s.startedAt, LastAccessedAt: s.lastAccessedAt, ExpiresAt: s.expiresAt,
+		Attributes: t.attributes, Factors: s.Factors(), Roles: s.Roles(), CustomClaims: t.claims,
+		Source: s.source, VerifiedAt: s.verifiedAt,
+	}
 }
 
 // As returns s with another source and time of verification.
 func (s *Session) As(src Source, at time.Time) *Session {
 	c := *s
-	c.d.Source, c.d.VerifiedAt = src, at
+	c.source, c.verifiedAt = src, at
 	return &c
 }
 
 // ID returns the session id; in a B2B project the member session id.
-func (s *Session) ID() string { return s.d.ID }
+func (s *Session) ID() string { return s.id }
 
 // UserID returns the id of the user the session belongs to; in a B2B project
 // it is the member id, as MemberID.
-func (s *Session) UserID() string { return s.d.UserID }
+func (s *Session) UserID() string { return s.userID }
 
 // MemberID returns the B2B member id, or "" in a consumer project.
-func (s *Session) MemberID() string { return s.d.MemberID }
+func (s *Session) MemberID() string {
+	if s.b2b == nil {
+		return ""
+	}
+	return s.b2b.memberID
+}
 
 // OrganizationID returns the B2B organization id, or "" in a consumer project.
-func (s *Session) OrganizationID() string { return s.d.OrganizationID }
+func (s *Session) OrganizationID() string {
+	if s.b2b == nil {
+		return ""
+	}
+	return s.b2b.organizationID
+}
 
 // OrganizationSlug returns the B2B organization slug, or "".
-func (s *Session) OrganizationSlug() string { return s.d.OrganizationSlug }
+func (s *Session) OrganizationSlug() string {
+	if s.b2b == nil {
+		return ""
+	}
+	return s.b2b.organizationSlug
+}
 
 // StartedAt returns when the session began.
-func (s *Session) StartedAt() time.Time { return s.d.StartedAt }
+func (s *Session) StartedAt() time.Time { return s.startedAt }
 
 // LastAccessedAt returns when Stytch last saw the session.
-func (s *Session) LastAccessedAt() time.Time { return s.d.LastAccessedAt }
+func (s *Session) LastAccessedAt() time.Time { return s.lastAccessedAt }
 
 // ExpiresAt returns when the session ends unless it is extended. It is not
 // the expiry of the JWT that may have carried it.
-func (s *Session) ExpiresAt() time.Time { return s.d.ExpiresAt }
+func (s *Session) ExpiresAt() time.Time { return s.expiresAt }
 
 // Attributes returns what Stytch recorded of the client.
-func (s *Session) Attributes() Attributes { return s.d.Attributes }
+func (s *Session) Attributes() Attributes { return s.text().attributes }
 
 // Source returns who decided that the session is valid for this request.
-func (s *Session) Source() Source { return s.d.Source }
+func (s *Session) Source() Source { return s.source }
 
 // VerifiedAt returns when the session was last established: when the JWT's
 // signature was verified, or when Stytch answered.
-func (s *Session) VerifiedAt() time.Time { return s.d.VerifiedAt }
+func (s *Session) VerifiedAt() time.Time { return s.verifiedAt }
 
 // NumFactors returns how many authentication factors the session has.
-func (s *Session) NumFactors() int { return len(s.d.Factors) }
+func (s *Session) NumFactors() int { return len(s.factors) }
 
 // Factor returns factor i, 0 ≤ i < NumFactors, in the order Stytch gave them.
-func (s *Session) Factor(i int) Factor { return s.d.Factors[i] }
+func (s *Session) Factor(i int) Factor {
+	f := s.Proof(i)
+	if raw := s.text().raw; i < len(raw) {
+		f.Raw = raw[i]
+	}
+	return f
+}
+
+// Proof returns factor i, 0 ≤ i < NumFactors, without Raw: enough for its class
+// and time, and nothing has to be read for it.
+func (s *Session) Proof(i int) Factor {
+	f := &s.factors[i]
+	return Factor{Type: f.kind, DeliveryMethod: f.method, LastAuthenticatedAt: f.at}
+}
 
 // Factors returns a copy of all factors, in the order Stytch gave them.
-func (s *Session) Factors() []Factor { return slices.Clone(s.d.Factors) }
+func (s *Session) Factors() []Factor {
+	if s.factors == nil {
+		return nil
+	}
+	all := make([]Factor, len(s.factors))
+	for i := range all {
+		all[i] = s.Factor(i)
+	}
+	return all
+}
 
 // Roles returns a copy of the RBAC roles.
-func (s *Session) Roles() []string { return slices.Clone(s.d.Roles) }
+func (s *Session) Roles() []string { return slices.Clone(s.roles) }
 
 // HasRole tells whether the session has the role, byte for byte.
-func (s *Session) HasRole(role string) bool { return slices.Contains(s.d.Roles, role) }
+func (s *Session) HasRole(role string) bool { return slices.Contains(s.roles, role) }
 
 // CustomClaims returns the custom claims as the JSON object Stytch sent, or
 // "{}". Use [Claims] to decode them.
 func (s *Session) CustomClaims() string {
-	if s.d.CustomClaims == "" {
-		return "{}"
+	if c := s.text().claims; c != "" {
+		return c
 	}
-	return s.d.CustomClaims
+	return "{}"
 }
 
 // From returns the session that ctx carries. It allocates nothing.

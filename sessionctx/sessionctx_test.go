@@ -6,6 +6,7 @@ import (
 	"net/http/httptest"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -161,5 +162,68 @@ func TestSourceText(t *testing.T) {
 		if b, err := s.MarshalText(); s.String() != want || string(b) != want || err != nil {
 			t.Errorf("%d: %s, %s, %v", s, s, b, err)
 		}
+	}
+}
+
+// What Later supplies is the session's as if it had been there at once.
+func TestLater(t *testing.T) {
+	at := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	full := sessionctx.Data{
+		ID: "session-test-1", UserID: "member-test-1", MemberID: "member-test-1", OrganizationID: "organization-test-1", OrganizationSlug: "acme",
+		StartedAt: at, LastAccessedAt: at.Add(time.Minute), ExpiresAt: at.Add(time.Hour),
+		Attributes:   sessionctx.Attributes{IPAddress: "203.0.113.1", UserAgent: "curl"},
+		Factors:      []sessionctx.Factor{{Type: "otp", DeliveryMethod: "sms", LastAuthenticatedAt: at, Raw: `{"type":"otp"}`}, {Type: "sso"}},
+		Roles:        []string{"admin"},
+		CustomClaims: `{"plan":"pro"}`,
+		Source:       sessionctx.Local, VerifiedAt: at,
+	}
+	var calls atomic.Int32
+	lean := full
+	lean.Attributes, lean.CustomClaims = sessionctx.Attributes{UserAgent: "ignored"}, `{"ignored":true}`
+	lean.Factors = []sessionctx.Factor{{Type: "otp", DeliveryMethod: "sms", LastAuthenticatedAt: at, Raw: "ignored"}, {Type: "sso"}}
+	lean.Later = func() sessionctx.Data {
+		calls.Add(1)
+		return full
+	}
+	s := sessionctx.New(lean)
+	other := s.As(sessionctx.Remote, at.Add(time.Second))
+	for _, s := range []*sessionctx.Session{s, other} {
+		if s.ID() != full.ID || s.OrganizationSlug() != "acme" || s.NumFactors() != 2 || !s.HasRole("admin") ||
+			s.Proof(0).Class() != sessionctx.Phone || !s.Proof(0).LastAuthenticatedAt.Equal(at) || s.Proof(0).Raw != "" {
+			t.Errorf("%+v", s)
+		}
+	}
+	if n := testing.AllocsPerRun(100, func() { _ = s.Proof(1).Class() }); n != 0 || calls.Load() != 0 {
+		t.Errorf("Proof: %v allocations; Later was called %d times before anything was asked for", n, calls.Load())
+	}
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if s.CustomClaims() != full.CustomClaims || s.Attributes() != full.Attributes || s.Factor(0) != full.Factors[0] || other.Factor(1) != full.Factors[1] {
+				t.Errorf("%s %v %v %v", s.CustomClaims(), s.Attributes(), s.Factor(0), other.Factor(1))
+			}
+			if got := s.Data(); !reflect.DeepEqual(got, full) {
+				t.Errorf("Data is %+v, want %+v", got, full)
+			}
+		})
+	}
+	all.Wait()
+	before := calls.Load()
+	if got := other.Data(); got.Source != sessionctx.Remote || got.CustomClaims != full.CustomClaims || calls.Load() != before || before > 8 {
+		t.Errorf("As shares what was read: %+v, %d calls", got, calls.Load())
+	}
+	want, _ := json.Marshal(sessionctx.New(full))
+	if got, err := json.Marshal(s); err != nil || string(got) != string(want) {
+		t.Errorf("%s %v, want %s", got, err, want)
+	}
+
+	// One that supplies fewer factors than it announced leaves their Raw empty.
+	lean.Later = func() sessionctx.Data { return sessionctx.Data{} }
+	if f := sessionctx.New(lean).Factors(); len(f) != 2 || f[1].Type != "sso" || f[0].Raw != "" {
+		t.Errorf("%+v", f)
+	}
+	var zero sessionctx.Session
+	if zero.CustomClaims() != "{}" || zero.NumFactors() != 0 || zero.Factors() != nil {
+		t.Error("the zero Session")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/stytchware/stytchware/bench/internal/peer"
 	"github.com/stytchware/stytchware/middleware"
+	"github.com/stytchware/stytchware/sessionctx"
 )
 
 // Memory is a section of the report.
@@ -14,6 +15,7 @@ const Memory = "memory of sessions, after garbage collection"
 const (
 	PerSession = "a session"
 	perAll     = "100,000 sessions"
+	perAsked   = "more for a session whose custom claims were read"
 	perMore    = "growth by a tenth more than the cache holds"
 )
 
@@ -44,6 +46,18 @@ func (r *run) memory() error {
 	r.figure(Memory, perAll, each*100_000/1e6, "MB")
 	pass(jwts[n:])
 	r.figure(Memory, perMore, float64(heap()-full)/float64(full-empty)*100, "%")
+	empty = heap()
+	asking := peer.Peer{Handler: auth.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s, ok := sessionctx.From(r.Context()); !ok || s.CustomClaims() == "{}" {
+			panic("suite: no custom claims")
+		}
+		w.WriteHeader(http.StatusNoContent)
+	}))}
+	newest := jwts[len(jwts)-n/2:] // most of which are still kept
+	for _, jwt := range newest {
+		newClient(asking.Handler, http.StatusNoContent, p, jwt).warm()
+	}
+	r.figure(Memory, perAsked, float64(heap()-empty)/float64(len(newest)), "bytes")
 	runtime.KeepAlive(jwts)
 	runtime.KeepAlive(auth)
 	return nil
