@@ -105,7 +105,7 @@ func BenchmarkHot(b *testing.B) {
 
 // many is a handler whose cache holds few, and the requests of many sessions
 // that are sent to it in turn.
-func many(tb testing.TB, cache, sessions int) (http.Handler, []*http.Request) {
+func many(tb testing.TB, cache, sessions int) (*middleware.Authenticator, http.Handler, []*http.Request) {
 	tb.Helper()
 	p := stytchtest.New(stytchtest.Options{})
 	cfg := p.Config()
@@ -124,13 +124,13 @@ func many(tb testing.TB, cache, sessions int) (http.Handler, []*http.Request) {
 		stytchtest.AddCookies(all[i], s.Tokens)
 		h.ServeHTTP(&quiet{http.Header{}}, all[i])
 	}
-	return h, all
+	return auth, h, all
 }
 
 // A JWT that was never seen costs no more allocations than this: 9 of them are
 // RSA's own and 4 golang-jwt's, 2 are the request's.
 func TestAllocMissPath(t *testing.T) {
-	h, all := many(t, 1, 50)
+	_, h, all := many(t, 1, 50)
 	w := &quiet{http.Header{}}
 	i := 0
 	if n := testing.AllocsPerRun(200, func() {
@@ -144,7 +144,7 @@ func TestAllocMissPath(t *testing.T) {
 
 // BenchmarkMiss is a JWT that was never seen, or too long ago.
 func BenchmarkMiss(b *testing.B) {
-	h, all := many(b, 16, 500)
+	_, h, all := many(b, 16, 500)
 	w := &quiet{http.Header{}}
 	b.ReportAllocs()
 	i := 0
@@ -155,11 +155,15 @@ func BenchmarkMiss(b *testing.B) {
 	}
 }
 
-// BenchmarkHotParallel is all cores at once, with one session and with many.
-// With -mutexprofile it shows who waits for whom.
+// BenchmarkHotParallel is all cores at once, with one session and with many,
+// while other sessions have just been logged out. With -mutexprofile it shows
+// who waits for whom.
 func BenchmarkHotParallel(b *testing.B) {
 	for _, n := range []int{1, 1000} {
-		h, all := many(b, 1000, n)
+		auth, h, all := many(b, 1001, n+1)
+		if err := auth.Revoke(httptest.NewRecorder(), all[n]); err != nil {
+			b.Fatal(err)
+		}
 		b.Run(strconv.Itoa(n), func(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {

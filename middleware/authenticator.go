@@ -41,9 +41,7 @@ type Authenticator struct {
 	follow      *followers
 	changes     *changes
 
-	// revocations are the ids of sessions that ended, each kept until no JWT
-	// of the session could pass any more: the time it has.
-	revocations *ttlmap.Map[string, time.Time]
+	revocations *revocations
 
 	project                string
 	tokenHeader, jwtHeader string
@@ -87,7 +85,7 @@ func New(cfg Config) (*Authenticator, error) {
 		log:                log,
 		follow:             &followers{},
 		changes:            &changes{log: log, seed: maphash.MakeSeed()},
-		revocations:        ttlmap.New[string, time.Time](maxRevocations),
+		revocations:        newRevocations(),
 		project:            f.ProjectID,
 		tokenHeader:        f.TokenHeader,
 		jwtHeader:          f.JWTHeader,
@@ -159,7 +157,6 @@ func (a *Authenticator) Close() error {
 func (a *Authenticator) zero() bool { return a == nil || a.verifier == nil }
 
 const (
-	maxRevocations = 100_000
 	// skew is jwks.Config.Skew's default: how far ahead of our clock a JWT may
 	// have been issued.
 	skew = 30 * time.Second
@@ -174,10 +171,7 @@ func (a *Authenticator) markOver(id string, how Change) {
 }
 
 func (a *Authenticator) markOverFor(id string, how Change, d time.Duration) {
-	old, had := a.revocations.Get(id)
-	if end := time.Now().Add(d); end.After(old) { // a failed log-out's hour is not cut short
-		a.revocations.Put(id, end, end)
-	}
+	had := a.revocations.put(id, time.Now().Add(d))
 	why, cause := denyRevoked, causeRevoke
 	if how == Gone {
 		why, cause = denyGone, causeStytch
@@ -188,10 +182,7 @@ func (a *Authenticator) markOverFor(id string, how Change, d time.Duration) {
 	}
 }
 
-func (a *Authenticator) isRevoked(s *sessionctx.Session) bool {
-	_, ok := a.revocations.Get(s.ID())
-	return ok
-}
+func (a *Authenticator) isRevoked(s *sessionctx.Session) bool { return a.revocations.has(s.ID()) }
 
 // crossSite tells whether r could change something and comes from another
 // site.

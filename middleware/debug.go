@@ -109,7 +109,7 @@ func (a *Authenticator) report(now time.Time) []section {
 			{"refused by that budget", t.budget.sum(), false},
 			{"verified tokens", keys.Tokens, false},
 			{"answers", a.stytch.results.Len(), false},
-			{"revocations", a.revocations.Len(), false},
+			{"revocations", a.revocations.count(), false},
 		}},
 		{"Cookies and listeners", []row{
 			{"session cookies set", t.cookiesSet.sum(), false},

@@ -1,6 +1,10 @@
 package middleware
 
-import "github.com/stytchware/stytchware/sessionctx"
+import (
+	"time"
+
+	"github.com/stytchware/stytchware/sessionctx"
+)
 
 // SessionCookies returns the cookies of the two names that are found in Cookie
 // header lines, in their order.
@@ -37,3 +41,14 @@ func Tracked(a *Authenticator) int {
 
 // Saw is what a request with s ends with.
 func Saw(a *Authenticator, s *sessionctx.Session) { a.changes.saw(s, causeRequest) }
+
+// Revocations are the sessions that ended here.
+type Revocations struct{ r *revocations }
+
+// NewRevocations returns none.
+func NewRevocations() Revocations { return Revocations{newRevocations()} }
+
+// Put notes one, Has tells whether it is noted, Count how many are.
+func (r Revocations) Put(id string, until time.Time) bool { return r.r.put(id, until) }
+func (r Revocations) Has(id string) bool                  { return r.r.has(id) }
+func (r Revocations) Count() int                          { return r.r.count() }

@@ -1,0 +1,96 @@
+package middleware_test
+
+import (
+	"strconv"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stytchware/stytchware/middleware"
+)
+
+func TestRevocations(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := middleware.NewRevocations()
+		is := func(id string, want bool) {
+			t.Helper()
+			if got := r.Has(id); got != want {
+				t.Errorf("%s: %v at %s", id, got, time.Now())
+			}
+		}
+		start := time.Now()
+		is("a", false)
+		if r.Put("a", start.Add(time.Minute)) || !r.Put("a", start.Add(time.Second)) {
+			t.Error("Put does not tell what was known")
+		}
+		is("a", true)
+		is("b", false)
+		advance(time.Minute - 1)
+		is("a", true) // the longer time counts
+		advance(1)
+		is("a", false)
+		if r.Put("a", time.Now().Add(time.Hour)) {
+			t.Error("one whose time was over is known")
+		}
+		is("a", true)
+		if n := r.Count(); n != 1 {
+			t.Errorf("%d kept", n)
+		}
+	})
+}
+
+// They are bounded, those that would go first go first, and time makes room.
+func TestRevocationsAreBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := middleware.NewRevocations()
+		for i := range 150_000 {
+			id := "session-test-" + strconv.Itoa(i)
+			r.Put(id, time.Now().Add(time.Hour+time.Duration(i)*time.Microsecond))
+			if !r.Has(id) {
+				t.Fatalf("%s was not kept", id)
+			}
+		}
+		if n := r.Count(); n < 95_000 || n > 100_500 {
+			t.Errorf("%d kept", n)
+		}
+		last := 0
+		for i := 100_000; i < 150_000; i++ {
+			if r.Has("session-test-" + strconv.Itoa(i)) {
+				last++
+			}
+		}
+		if last < 49_900 {
+			t.Errorf("%d of the last 50,000 kept", last)
+		}
+		advance(2 * time.Hour)
+		for i := range 10_000 {
+			r.Put("later-"+strconv.Itoa(i), time.Now().Add(time.Minute))
+		}
+		if n := r.Count(); n != 10_000 {
+			t.Errorf("%d kept, want 10,000", n)
+		}
+	})
+}
+
+func TestRevocationsAtOnce(t *testing.T) {
+	r := middleware.NewRevocations()
+	until := time.Now().Add(time.Hour)
+	var all sync.WaitGroup
+	for w := range 4 {
+		all.Go(func() {
+			for i := range 2000 {
+				id := strconv.Itoa(w) + "-" + strconv.Itoa(i)
+				r.Put(id, until)
+				if !r.Has(id) || r.Has(id+"x") {
+					t.Errorf("%s: %v", id, r.Has(id))
+				}
+				r.Put("shared", until)
+			}
+		})
+	}
+	all.Wait()
+	if n := r.Count(); n != 8001 {
+		t.Errorf("%d kept", n)
+	}
+}
