@@ -27,7 +27,7 @@ func Claims[T any](s *Session) (T, error) {
 	if s == nil {
 		return zero, errors.New("sessionctx: no session to read claims from")
 	}
-	text := s.text().claims
+	text := s.texts().claims
 	if text == "" {
 		return zero, nil
 	}

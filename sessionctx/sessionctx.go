@@ -91,7 +91,8 @@ type Session struct {
 	b2b                                              *b2b // nil: a consumer project
 	factors                                          []proof
 	roles                                            []string
-	texts                                            *texts
+	text                                             *text // nil: later has it
+	later                                            *later
 	source                                           Source
 }
 
@@ -103,12 +104,13 @@ type (
 		kind, method string
 		at           time.Time
 	}
-	// texts are what is seldom asked for, of the session and all that were made
-	// from it with As.
-	texts struct {
-		later func() Data // nil: they are here
-		here  atomic.Pointer[text]
+	// later reads the text when it is asked for, and keeps it for the session and
+	// all that were made from it with As.
+	later struct {
+		read func() Data
+		text atomic.Pointer[text]
 	}
+	// text is what is seldom asked for.
 	text struct {
 		attributes Attributes
 		raw        []string // by factor
@@ -120,16 +122,15 @@ type (
 func New(d Data) *Session {
 	var all struct { // one allocation
 		Session
-		texts
+		later
 		few [2]proof // as many as most have
 	}
 	s := &all.Session
 	*s = Session{
 		id: d.ID, userID: d.UserID,
 		startedAt: d.StartedAt, lastAccessedAt: d.LastAccessedAt, expiresAt: d.ExpiresAt, verifiedAt: d.VerifiedAt,
-		roles: slices.Clone(d.Roles), texts: &all.texts, source: d.Source,
+		roles: slices.Clone(d.Roles), source: d.Source,
 	}
-	s.texts.later = d.Later
 	if d.MemberID != "" || d.OrganizationID != "" || d.OrganizationSlug != "" {
 		s.b2b = &b2b{d.MemberID, d.OrganizationID, d.OrganizationSlug}
 	}
@@ -142,7 +143,10 @@ func New(d Data) *Session {
 		}
 	}
 	if d.Later == nil {
-		s.texts.here.Store(textOf(d))
+		s.text = textOf(d)
+	} else {
+		s.later = &all.later
+		s.later.read = d.Later
 	}
 	return s
 }
@@ -155,21 +159,24 @@ func textOf(d Data) *text {
 	return t
 }
 
-func (s *Session) text() *text {
-	if s.texts == nil { // the zero Session
+func (s *Session) texts() *text {
+	switch {
+	case s.text != nil:
+		return s.text
+	case s.later == nil: // the zero Session
 		return &text{}
 	}
-	t := s.texts.here.Load()
+	t := s.later.text.Load()
 	if t == nil {
-		t = textOf(s.texts.later())
-		s.texts.here.Store(t)
+		t = textOf(s.later.read())
+		s.later.text.Store(t)
 	}
 	return t
 }
 
 // Data returns a copy of everything in s, with no Later.
 func (s *Session) Data() Data {
-	t := s.text()
+	t := s.texts()
 	return Data{
 		ID: s.id, UserID: s.userID,
 		MemberID: s.MemberID(), OrganizationID: s.OrganizationID(), OrganizationSlug: s.OrganizationSlug(),
@@ -228,7 +235,7 @@ func (s *Session) LastAccessedAt() time.Time { return s.lastAccessedAt }
 func (s *Session) ExpiresAt() time.Time { return s.expiresAt }
 
 // Attributes returns what Stytch recorded of the client.
-func (s *Session) Attributes() Attributes { return s.text().attributes }
+func (s *Session) Attributes() Attributes { return s.texts().attributes }
 
 // Source returns who decided that the session is valid for this request.
 func (s *Session) Source() Source { return s.source }
@@ -243,7 +250,7 @@ func (s *Session) NumFactors() int { return len(s.factors) }
 // Factor returns factor i, 0 ≤ i < NumFactors, in the order Stytch gave them.
 func (s *Session) Factor(i int) Factor {
 	f := s.Proof(i)
-	if raw := s.text().raw; i < len(raw) {
+	if raw := s.texts().raw; i < len(raw) {
 		f.Raw = raw[i]
 	}
 	return f
@@ -277,7 +284,7 @@ func (s *Session) HasRole(role string) bool { return slices.Contains(s.roles, ro
 // CustomClaims returns the custom claims as the JSON object Stytch sent, or
 // "{}". Use [Claims] to decode them.
 func (s *Session) CustomClaims() string {
-	if c := s.text().claims; c != "" {
+	if c := s.texts().claims; c != "" {
 		return c
 	}
 	return "{}"

@@ -227,3 +227,17 @@ func TestLater(t *testing.T) {
 		t.Error("the zero Session")
 	}
 }
+
+// Two sessions of one content are equal to reflect.DeepEqual, on which tests
+// rely.
+func TestEqualSessions(t *testing.T) {
+	x, y := sessionctx.New(full()), sessionctx.New(full())
+	if !reflect.DeepEqual(x, y) {
+		t.Error("sessions of one content differ")
+	}
+	other := full()
+	other.CustomClaims = `{"plan":"another"}`
+	if reflect.DeepEqual(x, sessionctx.New(other)) {
+		t.Error("sessions with other claims are equal")
+	}
+}
