@@ -69,11 +69,11 @@ func Contest(entries []Entry, o Options) []Series {
 	}
 	for range o.Rounds {
 		for i, e := range entries {
-			runtime.GC() // nobody pays for the garbage of the one before
-			// Nor for memory that it had of other sizes, for caches that it filled
-			// and branches that it taught: what comes first after another is
-			// slower by a third of a short operation.
-			e.Do(counts[i]/2 + 1)
+			// Nobody pays for what another left: caches that it filled, branches
+			// that it taught, and memory of other sizes or returned to the system,
+			// which a short operation would pay for with a third of its time.
+			e.Do(counts[i])
+			runtime.GC()
 			all[i].NS = append(all[i].NS, float64(took(e, counts[i]))/float64(counts[i]))
 		}
 	}
