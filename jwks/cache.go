@@ -44,7 +44,8 @@ func (e *entry) at(now int64) (*sessionctx.Session, error) {
 // dead tells whether e can no longer be accepted.
 func (e *entry) dead(now int64) bool { return now >= e.until || !e.key.good(now) }
 
-// cache keeps verified tokens, at most limit of them. Entries that are dead
+// cache keeps verified tokens, at most limit of them but for those that are
+// being put. Entries that are dead
 // may stay until they are in the way: a stale token that comes again is then
 // told to be stale without verifying it again.
 //

@@ -3,12 +3,14 @@ package jwks_test
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 	"unsafe"
+	"weak"
 
 	"github.com/stytchware/stytchware/jwks"
 	"github.com/stytchware/stytchware/sessionctx"
@@ -240,4 +242,24 @@ func TestTextsAreReadLater(t *testing.T) {
 		all.Wait()
 		proofs()
 	})
+}
+
+// A session that outlives its Verifier keeps nothing of it but what its texts
+// are read with.
+func TestSessionDoesNotKeepTheVerifier(t *testing.T) {
+	var s *sessionctx.Session
+	var gone weak.Pointer[jwks.Verifier]
+	synctest.Test(t, func(t *testing.T) {
+		f := start(t)
+		s, gone = f.session(t, token("a")), weak.Make(f.Verifier)
+	})
+	for i := 0; gone.Value() != nil; i++ {
+		if i == 10 {
+			t.Fatal("the Verifier is still there")
+		}
+		runtime.GC()
+	}
+	if s.CustomClaims() != `{"plan":"pro","limits":{"seats":12345678901234567890},"beta":true}` {
+		t.Error(s.CustomClaims())
+	}
 }

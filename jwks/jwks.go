@@ -24,7 +24,7 @@ import (
 type Verifier struct {
 	keys   *keyring
 	tokens *cache
-	rules  rules
+	rules  *rules // of its own, because sessions keep it
 }
 
 // New returns a Verifier for cfg's project. It makes no network call: the
@@ -38,7 +38,7 @@ func New(cfg Config) (*Verifier, error) {
 	}
 	v := &Verifier{
 		tokens: newCache(cfg.CacheSize),
-		rules: rules{
+		rules: &rules{
 			project: cfg.ProjectID,
 			issuer:  "stytch.com/" + cfg.ProjectID,
 			maxAge:  cfg.MaxTokenAge,

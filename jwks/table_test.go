@@ -14,7 +14,7 @@ func tokenNumber(i int) string {
 	return fmt.Sprintf("aGVhZGVy%d.cGF5bG9hZA%d.%s%032d", i%3, i, strings.Repeat("c2ln", 10), i)
 }
 
-// The table grows and shrinks under readers and writers; each token is found
+// The table grows and is emptied under readers and writers; each token is found
 // with what was put for it and nothing else, and the counts stay right.
 func TestTableUnderReadersAndWriters(t *testing.T) {
 	const many, limit = 20_000, 5000

@@ -36,7 +36,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 			return nil, err
 		}
 	}
-	var sigRoom [maxSignature + 2]byte // decode writes eight bytes at a time
+	var sigRoom [maxSignature + 3]byte // decode wants some room at the end
 	var sig []byte
 	if len(signature) <= maxSignature/3*4+2 {
 		sig, ok = decode(sigRoom[:0], signature)

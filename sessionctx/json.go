@@ -40,6 +40,18 @@ func (s *Session) MarshalJSON() ([]byte, error) {
 	})
 }
 
+// String is the session as MarshalJSON writes it.
+func (s *Session) String() string {
+	if s == nil {
+		return "null"
+	}
+	text, err := s.MarshalJSON()
+	if err != nil { // a year or a Raw that no JSON can hold
+		return "session " + s.id
+	}
+	return string(text)
+}
+
 // MarshalJSON writes Raw, the object Stytch sent; for a factor built without
 // one, its type, delivery_method and last_authenticated_at.
 func (f Factor) MarshalJSON() ([]byte, error) {

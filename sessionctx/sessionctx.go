@@ -1,8 +1,8 @@
 // Package sessionctx is a Stytch session and how a context carries it.
 //
 // Handlers read the session with [From]; tests put one in with [With] and
-// [New]. The package holds no token, no key and no other secret, so a Session
-// may be logged, printed or marshalled.
+// [New]. Nothing that can be read of a Session is a token, a key or another
+// secret, so it may be logged, printed or marshalled.
 package sessionctx
 
 import (
@@ -79,7 +79,7 @@ type Data struct {
 	// factor when one of them is first asked for, so that a session of which
 	// nobody asks takes less memory; what is set of them here is ignored. It is
 	// called at any time, perhaps more than once, and returns the same each time.
-	Later func() Data
+	Later func() Data `json:"-"`
 }
 
 // Session is one authenticated Stytch session. It is immutable: several

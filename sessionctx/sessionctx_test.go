@@ -3,8 +3,10 @@ package sessionctx_test
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http/httptest"
 	"reflect"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -239,5 +241,33 @@ func TestEqualSessions(t *testing.T) {
 	other.CustomClaims = `{"plan":"another"}`
 	if reflect.DeepEqual(x, sessionctx.New(other)) {
 		t.Error("sessions with other claims are equal")
+	}
+}
+
+// Logs and debuggers show everything of a session, and nothing but it.
+func TestPrinted(t *testing.T) {
+	s := sessionctx.New(full())
+	lazy := full()
+	lazy.Later = full
+	want, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range []*sessionctx.Session{s, sessionctx.New(lazy)} {
+		for _, format := range []string{"%v", "%+v", "%s"} {
+			if got := fmt.Sprintf(format, s); got != string(want) {
+				t.Errorf("%s prints %s, want %s", format, got, want)
+			}
+		}
+	}
+	if got := fmt.Sprint((*sessionctx.Session)(nil)); got != "null" {
+		t.Errorf("nil prints %s", got)
+	}
+	odd := sessionctx.New(sessionctx.Data{ID: "session-test-1", CustomClaims: "{"})
+	if got := odd.String(); got != "session session-test-1" {
+		t.Errorf("one that no JSON can hold prints %s", got)
+	}
+	if b, err := json.Marshal(lazy); err != nil || strings.Contains(string(b), "Later") {
+		t.Errorf("Data marshals to %s, %v", b, err)
 	}
 }
