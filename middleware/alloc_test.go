@@ -47,9 +47,6 @@ type quiet struct{ h http.Header }
 func (q *quiet) Header() http.Header         { return q.h }
 func (q *quiet) Write(b []byte) (int, error) { return len(b), nil }
 func (q *quiet) WriteHeader(int)             {}
-func (q *quiet) WriteString(s string) (int, error) {
-	return len(s), nil
-}
 
 var reads = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 	if s, ok := sessionctx.From(r.Context()); !ok || s.UserID() == "" {

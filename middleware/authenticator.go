@@ -45,7 +45,7 @@ type Authenticator struct {
 
 	project                string
 	tokenHeader, jwtHeader string
-	varyOn                 []string
+	varyOn                 string
 	sessionDuration        time.Duration
 	maxTokenAge            time.Duration
 	opaqueTTL              time.Duration
@@ -108,7 +108,7 @@ func New(cfg Config) (*Authenticator, error) {
 			on += ", " + h
 		}
 	}
-	a.varyOn = []string{on}
+	a.varyOn = on
 	a.stytch = &inquiries{
 		api: stytchapi.New(stytchapi.Config{
 			ProjectID: f.ProjectID, Secret: f.Secret, BaseURL: f.base,
@@ -167,7 +167,7 @@ const (
 
 // markOver refuses the session from now on, until no JWT of it could pass.
 func (a *Authenticator) markOver(id string, how Change) {
-	a.markOverFor(id, how, a.maxTokenAge+skew)
+	a.markOverFor(id, how, a.maxTokenAge+skew+a.serveStale)
 }
 
 func (a *Authenticator) markOverFor(id string, how Change, d time.Duration) {
@@ -188,14 +188,15 @@ func (a *Authenticator) isRevoked(s *sessionctx.Session) bool { return a.revocat
 // site.
 func (a *Authenticator) crossSite(r *http.Request) bool { return a.crossOrigin.Check(r) != nil }
 
-// vary says that the response depends on what carries credentials. The slice
-// is shared and has no room, so that appending to it copies.
-func (a *Authenticator) vary(h http.Header) {
+// vary says that the response depends on what carries credentials. room is the
+// request's own, with none to spare: appending to the header copies.
+func (a *Authenticator) vary(h http.Header, room *[1]string) {
 	if v := h["Vary"]; len(v) > 0 {
-		h["Vary"] = append(v[:len(v):len(v)], a.varyOn[0])
+		h["Vary"] = append(v[:len(v):len(v)], a.varyOn)
 		return
 	}
-	h["Vary"] = a.varyOn[:1:1]
+	room[0] = a.varyOn
+	h["Vary"] = room[:]
 }
 
 // String names the project. An Authenticator prints without its secrets.

@@ -2,6 +2,7 @@ package middleware
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/stytchware/stytchware/jwks"
@@ -11,6 +12,7 @@ import (
 // decision is what the credentials of a request came to: a session or a
 // denial.
 type decision struct {
+	from    credentials // that it is about, unless state.plain has them
 	session *sessionctx.Session
 	denial  *denial
 	why     string  // how the session was established
@@ -109,7 +111,10 @@ func (a *Authenticator) verify(ctx context.Context, token string) (*sessionctx.S
 	case *jwks.UnavailableError:
 		return nil, nil, unavailable("the key set is not available", err.RetryAfter)
 	}
-	return nil, nil, denyKeyUnknown // the only one that is left
+	if errors.Is(err, jwks.ErrKeyUnknown) {
+		return nil, nil, denyKeyUnknown
+	}
+	return nil, nil, unavailable("the key set is not available", time.Second)
 }
 
 // decideStale asks about a JWT that is well signed but past its time.

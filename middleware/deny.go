@@ -3,7 +3,6 @@ package middleware
 import (
 	"encoding/json"
 	"errors"
-	"io"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -42,7 +41,7 @@ func (a *Authenticator) Deny(w http.ResponseWriter, r *http.Request, err error) 
 	}
 	h["Content-Type"], h["X-Content-Type-Options"] = values[1:2:2], values[2:3:3]
 	w.WriteHeader(status)
-	_, _ = io.WriteString(w, problems[status])
+	_, _ = w.Write([]byte(problems[status])) // its own: w may do with it what it likes
 }
 
 // problems are the bodies of denials, by status.

@@ -75,7 +75,8 @@ func (a *Authenticator) Explain(r *http.Request) Explanation {
 }
 
 func (s *state) explain() Explanation {
-	e := Explanation{Outcome: "session", Status: http.StatusOK, Reason: byJWT, Carrier: s.carrier.String(), Credential: s.credential()}
+	c := s.credentials()
+	e := Explanation{Outcome: "session", Status: http.StatusOK, Reason: byJWT, Carrier: s.carrier.String(), Credential: c.kinds()}
 	d, signed := s.denied(), true
 	if out := s.out; out != nil {
 		e.Reason, e.Called, signed = out.why, out.called, out.signed
@@ -99,9 +100,9 @@ func (s *state) explain() Explanation {
 	if s.session != nil {
 		e.Source = s.session.Source().String()
 	}
-	if s.jwt != "" && signed {
+	if c.jwt != "" && signed {
 		e.Key = "known"
-		e.Age = time.Since(issuedAt(s.jwt)).Truncate(time.Second)
+		e.Age = time.Since(issuedAt(c.jwt)).Truncate(time.Second)
 	}
 	if d != nil {
 		e.Outcome, e.Status, e.Reason = d.outcome(), Status(d), d.reason()

@@ -28,9 +28,10 @@ func (a *Authenticator) Thorough(r *http.Request) (id string, t Tokens, ok bool)
 // ReadQuickly tells whether the quick path claims to have read r as the
 // thorough one would, and whether that is so.
 func (a *Authenticator) ReadQuickly(r *http.Request) (claims, right bool) {
-	_, c, read := a.quick(r)
+	_, c, plain := a.quick(r)
 	want, d := a.read(r)
-	return read, d == nil && c == want
+	st := &state{auth: a, plain: plain, carrier: c.carrier}
+	return plain != "", d == nil && c == want && st.credentials() == want
 }
 
 // IsJWT, IsOpaque and IsCookieValue are what is asked of the bytes of a

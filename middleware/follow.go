@@ -36,15 +36,15 @@ func (a *Authenticator) Follow(ctx context.Context) (followed context.Context, c
 		end(d)
 		return followed, cancel
 	}
-	lived := st.session.VerifiedAt()
+	c, lived := st.credentials(), st.session.VerifiedAt()
 	// Of a JWT that is when the signature was verified; Stytch's word is older.
 	if st.out == nil || st.out.answer == nil {
-		if at := issuedAt(st.jwt); at.Before(lived) { // a clock may be ahead of ours
+		if at := issuedAt(c.jwt); at.Before(lived) { // a clock may be ahead of ours
 			lived = at
 		}
 	}
 	f := &follower{id: st.session.ID(), end: end}
-	if !a.follow.add(f, st.session, st.credentials(), lived, a.confirm) {
+	if !a.follow.add(f, st.session, c, lived, a.confirm) {
 		end(denyClosed)
 		return followed, cancel
 	}

@@ -17,15 +17,16 @@ type state struct {
 	context.Context
 	auth    *Authenticator
 	session *sessionctx.Session
-	token   string
-	jwt     string
-	out     *decision // nil: the JWT was verified locally
+	// plain is where the credentials plainly are: the JWT of a bearer, or the
+	// only Cookie line. If it is "", out has them.
+	plain   string
+	out     *decision // nil: the JWT, which is in plain, was verified locally
 	carrier carrier
-	reseal  bool
 
 	// passed is what guards have held the session against so far. A session
 	// that takes its place must meet it, too.
 	passed atomic.Uint32 // needs, packed
+	vary   [1]string     // the header's value, which is no other response's
 }
 
 type stateKey struct{}
@@ -41,8 +42,19 @@ func (s *state) Value(key any) any {
 	return s.Context.Value(key)
 }
 
+// credentials returns what the request carried.
 func (s *state) credentials() credentials {
-	return credentials{token: s.token, jwt: s.jwt, carrier: s.carrier, reseal: s.reseal}
+	switch {
+	case s.plain == "" && s.out != nil:
+		return s.out.from
+	case s.plain == "" || s.carrier == byBearer:
+		return credentials{jwt: s.plain, carrier: s.carrier}
+	}
+	c, ok := s.auth.plainCookies(s.plain)
+	if !ok { // sealed ones that are not remembered any more
+		c, _ = s.auth.readCookies([]string{s.plain})
+	}
+	return c
 }
 
 // denied is why there is no session, nil if there is one.
@@ -76,8 +88,7 @@ func (s *state) next(ctx context.Context, session *sessionctx.Session, out *deci
 }
 
 func (s *state) to(n *state, ctx context.Context, session *sessionctx.Session, out *decision) {
-	n.Context, n.auth, n.session, n.token, n.jwt, n.out = ctx, s.auth, session, s.token, s.jwt, out
-	n.carrier, n.reseal = s.carrier, s.reseal
+	n.Context, n.auth, n.session, n.plain, n.out, n.carrier = ctx, s.auth, session, s.plain, out, s.carrier
 	n.passed.Store(s.passed.Load())
 }
 
@@ -193,11 +204,11 @@ func (a *Authenticator) guard(q *needs, next http.Handler) http.Handler {
 
 // load decides about r and writes the cookies that follow from it.
 func (a *Authenticator) load(w http.ResponseWriter, r *http.Request) *state {
-	if !a.zero() {
-		a.vary(w.Header())
-	}
 	began := a.observed()
 	st := a.examine(r)
+	if !a.zero() {
+		a.vary(w.Header(), &st.vary)
+	}
 	a.deliver(w, r, st)
 	a.decided(r.Context(), st, false, began)
 	a.explained(r.Context(), st)
@@ -214,21 +225,21 @@ func (a *Authenticator) examine(r *http.Request) *state {
 		st.out = &decision{denial: denyZero}
 		return st
 	}
-	s, c, read := a.quick(r)
+	s, c, plain := a.quick(r)
+	st.session, st.carrier, st.plain = s, c.carrier, plain
 	if s != nil {
-		st.session, st.token, st.jwt, st.carrier = s, c.token, c.jwt, c.carrier
 		return st
 	}
 	var d *denial
-	if !read {
+	if plain == "" {
 		c, d = a.read(r)
+		st.carrier = c.carrier
 	}
-	st.token, st.jwt, st.carrier, st.reseal = c.token, c.jwt, c.carrier, c.reseal
 	if d == nil && c.carrier == byCookies && a.crossSite(r) {
 		d = denyCrossSite
 	}
 	if d != nil {
-		st.out = d.decision()
+		st.note(decision{denial: d}, c)
 		return st
 	}
 	switch r.Method {
@@ -237,15 +248,28 @@ func (a *Authenticator) examine(r *http.Request) *state {
 	}
 	out := a.decide(r.Context(), c)
 	st.session = out.session
-	switch {
-	case out.why == byJWT:
-	case out.denial != nil && out.denial.alone != nil && out == *out.denial.alone:
-		st.out = out.denial.alone
-	default:
-		kept := out // out itself stays off the heap
-		st.out = &kept
+	if plain == "" || out.why != byJWT {
+		st.note(out, c)
 	}
 	return st
+}
+
+// note notes how s was decided, about c. What any stranger's request may meet
+// costs no allocation.
+func (s *state) note(out decision, c credentials) {
+	if s.plain == "" {
+		c.safe = false // said of the request, not of what it carries
+		out.from = c
+	}
+	if d := out.denial; d != nil && d.alone != nil {
+		alone := *d.alone
+		if alone.from.carrier = out.from.carrier; out == alone {
+			s.out = d.alone
+			return
+		}
+	}
+	kept := out // out itself stays off the heap
+	s.out = &kept
 }
 
 // deliver writes or clears the cookies, where cookies carried the credentials.
@@ -260,9 +284,9 @@ func (a *Authenticator) deliver(w http.ResponseWriter, r *http.Request, st *stat
 			a.cookies.clear(w, r)
 		}
 	case out != nil && out.write:
-		err = a.cookies.set(w, r, out.answer.held(st.token), st.session.ExpiresAt(), out.drop)
-	case st.reseal:
-		err = a.cookies.set(w, r, Tokens{SessionToken: st.token, SessionJWT: st.jwt}, st.session.ExpiresAt(), false)
+		err = a.cookies.set(w, r, out.answer.held(st.credentials().token), st.session.ExpiresAt(), out.drop)
+	case out != nil && out.from.reseal:
+		err = a.cookies.set(w, r, Tokens{SessionToken: out.from.token, SessionJWT: out.from.jwt}, st.session.ExpiresAt(), false)
 	}
 	if err != nil {
 		a.log.cookie(err)
@@ -307,8 +331,12 @@ func (a *Authenticator) check(w http.ResponseWriter, r *http.Request, st *state,
 
 // recheck asks Stytch about a session that is there.
 func (a *Authenticator) recheck(w http.ResponseWriter, r *http.Request, st *state, by wants) *state {
-	out := a.again(r.Context(), st.credentials(), st.session, by)
+	c := st.credentials()
+	out := a.again(r.Context(), c, st.session, by)
 	out.signed = st.out == nil || st.out.signed
+	if st.plain == "" {
+		out.from = c
+	}
 	next := st.next(r.Context(), out.session, &out)
 	a.deliver(w, r, next)
 	a.explained(r.Context(), next)

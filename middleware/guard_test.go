@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"reflect"
 	"slices"
 	"strings"
 	"sync"
@@ -603,6 +604,39 @@ func TestCVE_2025_29927(t *testing.T) {
 					t.Errorf("a form changes %s", which)
 				}
 			})
+		}
+	})
+}
+
+// What a handler does to its header's values is no other response's.
+func TestHeaderValuesAreNotShared(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s := w.login()
+		edit := func(h http.Header) {
+			for name := range h {
+				h[name] = slices.DeleteFunc(h[name], func(string) bool { return true })
+				for i := range h[name][:cap(h[name])] {
+					h[name][:cap(h[name])][i] = "edited"
+				}
+			}
+		}
+		handler := w.auth.Load(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { edit(w.Header()) }))
+		for _, h := range []http.Handler{handler, w.auth.RequireSession(w.report()), w.auth.RequireMFA(w.report())} {
+			for _, with := range []option{bearer(s.Tokens.SessionJWT), bearer("garbage.of.dots"), func(*http.Request) {}} {
+				r := httptest.NewRequest("GET", "https://app.example.com/", nil)
+				with(r)
+				fresh := httptest.NewRecorder()
+				w.auth.Load(w.auth.RequireSession(w.report())).ServeHTTP(fresh, r)
+				want := fresh.Header().Clone()
+				rec := httptest.NewRecorder()
+				h.ServeHTTP(rec, r)
+				edit(rec.Header())
+				again := httptest.NewRecorder()
+				w.auth.Load(w.auth.RequireSession(w.report())).ServeHTTP(again, r)
+				if !reflect.DeepEqual(again.Header(), want) {
+					t.Errorf("%v, was %v", again.Header(), want)
+				}
+			}
 		}
 	})
 }

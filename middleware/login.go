@@ -75,7 +75,8 @@ func (a *Authenticator) Refresh(w http.ResponseWriter, r *http.Request, d time.D
 	if no == nil {
 		out = a.again(r.Context(), c, signed, wants{duration: d})
 	}
-	st := &state{Context: r.Context(), auth: a, session: out.session, token: c.token, jwt: c.jwt, carrier: c.carrier, out: &out}
+	out.from = c
+	st := &state{Context: r.Context(), auth: a, session: out.session, carrier: c.carrier, out: &out}
 	a.deliver(w, r, st)
 	if out.denial != nil {
 		return nil, out.denial
@@ -226,10 +227,11 @@ func (a *Authenticator) Tokens(r *http.Request) (Tokens, bool) {
 	if st == nil || st.session == nil {
 		return Tokens{}, false
 	}
+	c := st.credentials()
 	if st.out == nil || st.out.answer == nil { // only the JWT spoke
-		return Tokens{SessionToken: st.token, SessionJWT: st.jwt}, true
+		return Tokens{SessionToken: c.token, SessionJWT: c.jwt}, true
 	}
-	return st.out.answer.held(st.token), true
+	return st.out.answer.held(c.token), true
 }
 
 // mayWrite tells why an operation that writes cookies must not run.

@@ -131,7 +131,7 @@ func (a *Authenticator) decided(ctx context.Context, st *state, guard bool, bega
 
 // summary is the part of an explanation that needs no allocation.
 func (s *state) summary() Decision {
-	d := Decision{Outcome: "session", Status: 200, Carrier: s.carrier.String(), Credential: s.credential()}
+	d := Decision{Outcome: "session", Status: 200, Carrier: s.carrier.String(), Credential: s.credentials().kinds()}
 	if s.session != nil {
 		d.Source = s.session.Source().String()
 	}
@@ -149,13 +149,14 @@ func (s *state) summary() Decision {
 }
 
 // credential names what came.
-func (s *state) credential() string {
+// kinds names what came.
+func (c credentials) kinds() string {
 	switch {
-	case s.token != "" && s.jwt != "":
+	case c.token != "" && c.jwt != "":
 		return "both"
-	case s.token != "":
+	case c.token != "":
 		return "session token"
-	case s.jwt != "":
+	case c.jwt != "":
 		return "session JWT"
 	}
 	return "none"

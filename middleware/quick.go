@@ -12,64 +12,73 @@ import (
 // accepted again: what read and decide would answer, without looking at every
 // byte. A JWT that equals a verified one is well formed. Whatever is not plain
 // (two cookies of a name, another carrier, a foreign site, a revocation) is
-// left to them. read tells whether c is what read would find, though there is
-// no answer.
-func (a *Authenticator) quick(r *http.Request) (s *sessionctx.Session, c credentials, read bool) {
-	c, ok := a.glance(r.Header)
+// left to them. plain is where c plainly is, as state.plain has it; it is also
+// set where c is what read would find, though there is no answer.
+func (a *Authenticator) quick(r *http.Request) (s *sessionctx.Session, c credentials, plain string) {
+	c, plain, ok := a.glance(r.Header)
 	if !ok {
-		return nil, c, false
+		return nil, c, ""
 	}
 	s, until, ok := a.verifier.Cached(c.jwt)
 	if !ok {
-		return nil, c, isJWT(c.jwt)
+		if !isJWT(c.jwt) {
+			plain = ""
+		}
+		return nil, c, plain
 	}
 	if a.isRevoked(s) || c.carrier == byCookies && a.crossSite(r) {
-		return nil, c, true
+		return nil, c, plain
 	}
 	if a.refreshAhead > 0 && time.Until(until) < a.refreshAhead {
-		return nil, c, true
+		return nil, c, plain
 	}
-	return s, c, true
+	return s, c, plain
 }
 
 // glance finds the JWT where it plainly is, and the token beside it.
-func (a *Authenticator) glance(h http.Header) (credentials, bool) {
+func (a *Authenticator) glance(h http.Header) (c credentials, plain string, ok bool) {
 	if lines := h["Authorization"]; len(lines) > 0 {
 		if len(lines) > 1 {
-			return credentials{}, false
+			return c, "", false
 		}
 		if value, ok := bearer(lines[0]); ok {
-			return credentials{jwt: value, carrier: byBearer}, true
+			return credentials{jwt: value, carrier: byBearer}, value, true
 		}
 	}
-	if a.tokenHeader != "" || a.jwtHeader != "" {
-		return credentials{}, false
+	lines := h["Cookie"]
+	if a.tokenHeader != "" || a.jwtHeader != "" || len(lines) != 1 {
+		return c, "", false
 	}
+	c, ok = a.plainCookies(lines[0])
+	return c, lines[0], ok
+}
+
+// plainCookies finds the JWT and the token beside it in a Cookie line that has
+// each at most once.
+func (a *Authenticator) plainCookies(line string) (credentials, bool) {
 	c := credentials{carrier: byCookies}
-	for _, line := range h["Cookie"] {
-		for line != "" {
-			if c := line[0]; c == ' ' || c == '\t' || c == '\n' || c == '\r' {
-				line = line[1:]
-				continue
-			}
-			part := line
-			if i := strings.IndexByte(line, ';'); i >= 0 {
-				part, line = line[:i], line[i+1:]
-			} else {
-				line = ""
-			}
-			slot, n := &c.token, len(a.cookies.tokenName)
-			if begins(part, a.cookies.jwtName) {
-				slot, n = &c.jwt, len(a.cookies.jwtName)
-			} else if !begins(part, a.cookies.tokenName) {
-				continue
-			}
-			value := part[n+1:]
-			if part[n] != '=' || *slot != "" || absent(value) || value[0] == '"' || value[len(value)-1] <= ' ' {
-				return c, false
-			}
-			*slot = value
+	for line != "" {
+		if c := line[0]; c == ' ' || c == '\t' || c == '\n' || c == '\r' {
+			line = line[1:]
+			continue
 		}
+		part := line
+		if i := strings.IndexByte(line, ';'); i >= 0 {
+			part, line = line[:i], line[i+1:]
+		} else {
+			line = ""
+		}
+		slot, n := &c.token, len(a.cookies.tokenName)
+		if begins(part, a.cookies.jwtName) {
+			slot, n = &c.jwt, len(a.cookies.jwtName)
+		} else if !begins(part, a.cookies.tokenName) {
+			continue
+		}
+		value := part[n+1:]
+		if part[n] != '=' || *slot != "" || absent(value) || value[0] == '"' || value[len(value)-1] <= ' ' {
+			return c, false
+		}
+		*slot = value
 	}
 	if c.jwt == "" {
 		return c, false

@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// maxRevocations is how many are kept, more or less.
+// maxRevocations is how many are kept, and at most one more for each shard.
 const maxRevocations = 100_000
 
 // revocations are the ids of sessions that ended, each kept until no JWT of the
@@ -42,7 +42,8 @@ func (rs *revocations) has(id string) bool {
 }
 
 // put notes that the session has ended, until then or longer, and tells whether
-// that was known. Where there are too many, the one that would go first does.
+// that was known. Where there are too many, one goes for it: of those in its
+// shard the one that would have gone first.
 func (rs *revocations) put(id string, until time.Time) (known bool) {
 	s := &rs.shards[rs.shard(id)]
 	s.mu.Lock()
@@ -62,14 +63,16 @@ func (rs *revocations) put(id string, until time.Time) (known bool) {
 	if until.After(longer) { // a failed log-out's hour is not cut short
 		ended[id] = until
 	}
-	if len(ended) > (maxRevocations+len(rs.shards)-1)/len(rs.shards) {
+	if rs.n.Load()+int64(len(ended)-len(old)) > maxRevocations {
 		first := id
 		for other, end := range ended {
 			if other != id && (first == id || end.Before(ended[first])) {
 				first = other
 			}
 		}
-		delete(ended, first)
+		if first != id {
+			delete(ended, first)
+		}
 	}
 	s.ended.Store(&ended)
 	rs.n.Add(int64(len(ended) - len(old)))

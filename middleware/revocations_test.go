@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/stytchware/stytchware/middleware"
+	"github.com/stytchware/stytchware/stytchtest"
 )
 
 func TestRevocations(t *testing.T) {
@@ -44,14 +45,22 @@ func TestRevocations(t *testing.T) {
 func TestRevocationsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := middleware.NewRevocations()
-		for i := range 150_000 {
+		for i := range 100_000 {
+			r.Put("session-test-"+strconv.Itoa(i), time.Now().Add(time.Hour+time.Duration(i)*time.Microsecond))
+		}
+		for i := range 100_000 {
+			if !r.Has("session-test-" + strconv.Itoa(i)) {
+				t.Fatalf("%d is forgotten, though there is room", i)
+			}
+		}
+		for i := 100_000; i < 150_000; i++ {
 			id := "session-test-" + strconv.Itoa(i)
 			r.Put(id, time.Now().Add(time.Hour+time.Duration(i)*time.Microsecond))
 			if !r.Has(id) {
 				t.Fatalf("%s was not kept", id)
 			}
 		}
-		if n := r.Count(); n < 95_000 || n > 100_500 {
+		if n := r.Count(); n < 100_000 || n > 101_024 {
 			t.Errorf("%d kept", n)
 		}
 		last := 0
@@ -93,4 +102,30 @@ func TestRevocationsAtOnce(t *testing.T) {
 	if n := r.Count(); n != 8001 {
 		t.Errorf("%d kept", n)
 	}
+}
+
+// A session that was logged out here stays so for as long as a JWT of it could
+// pass, stale ones included.
+func TestRevocationOutlivesTheGrace(t *testing.T) {
+	inWorld(t, func(c *middleware.Config) { c.DangerouslyServeStale = 10 * time.Minute }, func(w *world) {
+		s, other := w.login(), w.login()
+		for _, s := range []stytchtest.Session{s, other} {
+			w.get(nil, bearer(s.Tokens.SessionJWT))
+		}
+		if _, err := w.revoke(bearer(s.Tokens.SessionJWT)); err != nil {
+			t.Fatal(err)
+		}
+		w.project.FailAPI(stytchtest.Down())
+		served := false
+		for range 80 {
+			if got := w.get(nil, bearer(s.Tokens.SessionJWT)); got.seen.SessionID != "" {
+				t.Fatalf("served after its log-out: %+v", got.seen)
+			}
+			served = served || w.get(nil, bearer(other.Tokens.SessionJWT)).seen.Source == "stale"
+			advance(15 * time.Second)
+		}
+		if !served {
+			t.Error("no stale session was served: this shows nothing")
+		}
+	})
 }

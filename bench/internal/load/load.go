@@ -155,9 +155,3 @@ func (w *Writer) Write(b []byte) (int, error) {
 	w.WriteHeader(http.StatusOK)
 	return len(b), nil
 }
-
-// WriteString implements [io.StringWriter], as net/http's own does.
-func (w *Writer) WriteString(s string) (int, error) {
-	w.WriteHeader(http.StatusOK)
-	return len(s), nil
-}
