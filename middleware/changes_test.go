@@ -470,7 +470,5 @@ func TestOnChangeRaces(t *testing.T) {
 			t.Errorf("%d sessions, %d ends", len(last), ends)
 		}
 	})
-	if n := runtime.NumGoroutine(); n > before {
-		t.Errorf("%d goroutines, %d before", n, before)
-	}
+	noneLeft(t, before)
 }
