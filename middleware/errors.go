@@ -91,14 +91,6 @@ type denial struct {
 	alone *decision
 }
 
-// decision is the decision that consists of d.
-func (d *denial) decision() *decision {
-	if d.alone != nil {
-		return d.alone
-	}
-	return &decision{denial: d}
-}
-
 // common returns d with its decision.
 func common(d denial) *denial {
 	d.alone = &decision{denial: &d}
