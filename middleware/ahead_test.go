@@ -151,10 +151,11 @@ func TestRefreshAheadFails(t *testing.T) {
 		h, s := w.listen(), w.login()
 		advance(4*time.Minute + 5*time.Second)
 		w.project.Revoke(s.ID)
+		w.project.FailAPI(stytchtest.Slow(time.Second)) // else the answer may be here before the request ends
 		if got := w.get(nil, cookies(s.Tokens)); got.seen.Source != "local" {
 			t.Errorf("%+v", got.seen)
 		}
-		synctest.Wait()
+		advance(2 * time.Second)
 		got := w.get(nil, cookies(s.Tokens))
 		if got.seen.Status != 401 || !got.clearedBoth("stytch_session", "stytch_session_jwt") {
 			t.Errorf("%+v", got.seen)
