@@ -45,9 +45,8 @@ func (e *entry) at(now int64) (*sessionctx.Session, error) {
 func (e *entry) dead(now int64) bool { return now >= e.until || !e.key.good(now) }
 
 // cache keeps verified tokens, at most limit of them but for those that are
-// being put. Entries that are dead
-// may stay until they are in the way: a stale token that comes again is then
-// told to be stale without verifying it again.
+// being put. Entries that are dead may stay until they are in the way: a stale
+// token that comes again is then told to be stale without verifying it again.
 //
 // It is a hash table with chains, in shards. Reading takes no lock and writes
 // nothing, so that cores that read the same entry do not wait for each other.

@@ -158,46 +158,25 @@ func (u *rules) session(c claims, payload string) *sessionctx.Session {
 	return sessionctx.New(d)
 }
 
-// own returns a copy of a string that is one of few as a rule.
+// own returns a copy of s, and the same one for what most sessions have.
 func own(s string) string {
-	switch s {
-	case "magic_link":
-		return "magic_link"
-	case "otp":
-		return "otp"
-	case "totp":
-		return "totp"
-	case "oauth":
-		return "oauth"
-	case "password":
-		return "password"
-	case "webauthn":
-		return "webauthn"
-	case "sso":
-		return "sso"
-	case "email":
-		return "email"
-	case "sms":
-		return "sms"
-	case "whatsapp":
-		return "whatsapp"
-	case "authenticator_app":
-		return "authenticator_app"
-	case "webauthn_registration":
-		return "webauthn_registration"
-	case "biometric":
-		return "biometric"
-	case "knowledge":
-		return "knowledge"
-	case "oauth_google":
-		return "oauth_google"
-	case "stytch_user":
-		return "stytch_user"
-	case "stytch_member":
-		return "stytch_member"
+	if usual, ok := usuals[s]; ok {
+		return usual
 	}
 	return strings.Clone(s)
 }
+
+var usuals = func() map[string]string {
+	m := make(map[string]string)
+	for _, s := range [...]string{
+		"magic_link", "otp", "totp", "oauth", "password", "webauthn", "sso",
+		"email", "sms", "whatsapp", "authenticator_app", "webauthn_registration", "biometric", "knowledge", "oauth_google",
+		"stytch_user", "stytch_member",
+	} {
+		m[s] = s
+	}
+	return m
+}()
 
 // hasAudience tells whether the project is in aud, which is one string or an
 // array of them (RFC 7519 section 4.1.3).

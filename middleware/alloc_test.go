@@ -13,19 +13,32 @@ import (
 	"github.com/stytchware/stytchware/stytchtest"
 )
 
-// hot is a request with a fresh JWT as a browser or an app sends it.
-func hot(tb testing.TB, carry func(*http.Request, middleware.Tokens)) (*middleware.Authenticator, *http.Request) {
+// quietly returns an Authenticator that logs nothing, and its project.
+func quietly(tb testing.TB, change func(*middleware.Config)) (*middleware.Authenticator, *stytchtest.Project) {
 	tb.Helper()
 	p := stytchtest.New(stytchtest.Options{})
 	cfg := p.Config()
 	cfg.Logger = slog.New(slog.DiscardHandler)
+	change(&cfg)
 	auth, err := middleware.New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
 	tb.Cleanup(func() { _ = auth.Close() })
-	s := p.Login(stytchtest.Login{Factors: []stytchtest.Factor{stytchtest.EmailMagicLink(), stytchtest.SMS()},
-		CustomClaims: map[string]any{"plan": "pro", "team": "t1", "beta": true}})
+	return auth, p
+}
+
+// usual is a log-in with what most sessions have.
+func usual() stytchtest.Login {
+	return stytchtest.Login{Factors: []stytchtest.Factor{stytchtest.EmailMagicLink(), stytchtest.SMS()},
+		CustomClaims: map[string]any{"plan": "pro", "team": "t1", "beta": true}}
+}
+
+// hot is a request with a fresh JWT as a browser or an app sends it.
+func hot(tb testing.TB, carry func(*http.Request, middleware.Tokens)) (*middleware.Authenticator, *http.Request) {
+	tb.Helper()
+	auth, p := quietly(tb, func(*middleware.Config) {})
+	s := p.Login(usual())
 	r := httptest.NewRequest("GET", "https://app.example.com/api", nil)
 	r.Header.Set("User-Agent", "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0")
 	r.Header.Set("Cookie", "_ga=GA1.1.1234567890.1700000000; theme=dark; csrftoken=0123456789abcdef0123456789abcdef")
@@ -104,19 +117,11 @@ func BenchmarkHot(b *testing.B) {
 // that are sent to it in turn.
 func many(tb testing.TB, cache, sessions int) (*middleware.Authenticator, http.Handler, []*http.Request) {
 	tb.Helper()
-	p := stytchtest.New(stytchtest.Options{})
-	cfg := p.Config()
-	cfg.Logger, cfg.CacheSize = slog.New(slog.DiscardHandler), cache
-	auth, err := middleware.New(cfg)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { _ = auth.Close() })
+	auth, p := quietly(tb, func(c *middleware.Config) { c.CacheSize = cache })
 	h := auth.RequireSession(reads)
 	all := make([]*http.Request, sessions)
 	for i := range all {
-		s := p.Login(stytchtest.Login{Factors: []stytchtest.Factor{stytchtest.EmailMagicLink(), stytchtest.SMS()},
-			CustomClaims: map[string]any{"plan": "pro", "team": "t1", "beta": true}})
+		s := p.Login(usual())
 		all[i] = httptest.NewRequest("GET", "https://app.example.com/api", nil)
 		stytchtest.AddCookies(all[i], s.Tokens)
 		h.ServeHTTP(&quiet{http.Header{}}, all[i])

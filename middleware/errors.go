@@ -33,9 +33,6 @@ var (
 // Status returns the HTTP status for an error of this package: 400, 401, 403,
 // 503, or 500 for any other error; 200 for nil.
 func Status(err error) int {
-	if d, ok := err.(*denial); ok { // nearly always
-		err = d.kind
-	}
 	switch {
 	case err == nil:
 		return http.StatusOK
@@ -54,7 +51,7 @@ func Status(err error) int {
 // RetryAfter returns how long to wait after an error that is ErrUnavailable,
 // in whole seconds and at least one; 0 for any other error.
 func RetryAfter(err error) time.Duration {
-	if d, ok := err.(*denial); ok && d.kind != ErrUnavailable || !errors.Is(err, ErrUnavailable) {
+	if !errors.Is(err, ErrUnavailable) {
 		return 0
 	}
 	return max(time.Second, (denialOf(err).retry + time.Second - 1).Truncate(time.Second))

@@ -3,27 +3,18 @@ package demo_test
 import (
 	"bufio"
 	"encoding/json"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/stytchware/stytchware/examples/internal/demo"
-	"github.com/stytchware/stytchware/middleware"
 	"github.com/stytchware/stytchware/stytchtest"
 )
 
 // The stream has the session again when it changes, and only then.
 func TestEventsOfAChange(t *testing.T) {
-	site := demo.New("x", env(nil), slog.New(slog.DiscardHandler))
-	auth, err := middleware.New(site.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer auth.Close()
-	h := site.Handlers(auth)
+	site, auth, h := handlers(t)
 	mux := http.NewServeMux()
 	mux.Handle("GET /events", auth.RequireSession(h.Events))
 	mux.Handle("GET /session", auth.RequireSession(h.Session))

@@ -30,15 +30,21 @@ func TestLines(t *testing.T) {
 	}
 }
 
-// A handler that is mounted without its guard must not answer.
-func TestUnguarded(t *testing.T) {
+// handlers returns the handlers of a site with no account.
+func handlers(t *testing.T) (*demo.Site, *middleware.Authenticator, demo.Handlers) {
+	t.Helper()
 	site := demo.New("x", env(nil), slog.New(slog.DiscardHandler))
 	auth, err := middleware.New(site.Config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer auth.Close()
-	h := site.Handlers(auth)
+	t.Cleanup(func() { _ = auth.Close() })
+	return site, auth, site.Handlers(auth)
+}
+
+// A handler that is mounted without its guard must not answer.
+func TestUnguarded(t *testing.T) {
+	_, _, h := handlers(t)
 	for name, handler := range map[string]http.Handler{"session": h.Session, "events": h.Events} {
 		rec := httptest.NewRecorder()
 		handler.ServeHTTP(rec, httptest.NewRequest("GET", "/", nil))
@@ -50,13 +56,7 @@ func TestUnguarded(t *testing.T) {
 
 // What Stytch should never send makes an error, not half an answer.
 func TestOddSession(t *testing.T) {
-	site := demo.New("x", env(nil), slog.New(slog.DiscardHandler))
-	auth, err := middleware.New(site.Config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer auth.Close()
-	h := site.Handlers(auth)
+	_, _, h := handlers(t)
 	for _, test := range []struct {
 		name    string
 		handler http.Handler
