@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/stytchware/stytchware/internal/wellformed"
 )
 
 // carrier is what of a request carries the credentials; exactly one does.
@@ -54,77 +56,6 @@ type credential struct {
 	value string
 }
 
-const (
-	maxJWT    = 16 << 10
-	maxOpaque = 512
-)
-
-// isOpaque tells whether s can be a session token: 1 to 512 characters of
-// [A-Za-z0-9_-].
-func isOpaque(s string) bool {
-	if len(s) == 0 || len(s) > maxOpaque {
-		return false
-	}
-	return inBase64url.all(s)
-}
-
-// isJWT tells whether s can be a JWT: two dots between base64url segments. It
-// says nothing about what they hold.
-func isJWT(s string) bool {
-	if len(s) > maxJWT {
-		return false
-	}
-	i := strings.IndexByte(s, '.')
-	if i <= 0 {
-		return false
-	}
-	rest := s[i+1:]
-	j := strings.IndexByte(rest, '.')
-	return j > 0 && j < len(rest)-1 && strings.IndexByte(rest[j+1:], '.') < 0 && inJWT.all(s)
-}
-
-// alphabet is a set of bytes: 0 for those in it.
-type alphabet [256]byte
-
-func newAlphabet(in func(c byte) bool) *alphabet {
-	var t alphabet
-	for i := range t {
-		if !in(byte(i)) {
-			t[i] = 1
-		}
-	}
-	return &t
-}
-
-// all tells whether every byte of s is in t, eight at a time: values are long
-// and come from strangers. (Arithmetic on words of eight bytes is slower.)
-func (t *alphabet) all(s string) bool {
-	for ; len(s) >= 8; s = s[8:] {
-		if t[s[0]]|t[s[1]]|t[s[2]]|t[s[3]]|t[s[4]]|t[s[5]]|t[s[6]]|t[s[7]] != 0 {
-			return false
-		}
-	}
-	for i := range len(s) {
-		if t[s[i]] != 0 {
-			return false
-		}
-	}
-	return true
-}
-
-var (
-	// inBase64url is the alphabet of RFC 4648, section 5.
-	inBase64url = newAlphabet(func(c byte) bool {
-		return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '_'
-	})
-	// inJWT has the dot, too.
-	inJWT = newAlphabet(func(c byte) bool { return inBase64url[c] == 0 || c == '.' })
-	// inCookie is what net/http lets through in a cookie's value.
-	inCookie = newAlphabet(func(c byte) bool {
-		return 0x20 <= c && c < 0x7f && c != '"' && c != ';' && c != '\\'
-	})
-)
-
 // absent tells whether a value stands for none: the web SDK writes the
 // literals when it has no JWT.
 func absent(s string) bool { return s == "" || s == "undefined" || s == "null" }
@@ -142,9 +73,9 @@ func (a *Authenticator) read(r *http.Request) (credentials, *denial) {
 			switch {
 			case absent(value): // a front end's bug, not a token
 				return c, denyMalformed
-			case isJWT(value):
+			case wellformed.JWT(value):
 				c.jwt = value
-			case isOpaque(value):
+			case wellformed.SessionToken(value):
 				c.token = value
 			default:
 				return c, denyMalformed
@@ -201,8 +132,8 @@ func (a *Authenticator) readHeaders(h http.Header) (c credentials, d *denial) {
 		}
 		return ""
 	}
-	c.token = take(a.tokenHeader, isOpaque)
-	c.jwt = take(a.jwtHeader, isJWT)
+	c.token = take(a.tokenHeader, wellformed.SessionToken)
+	c.jwt = take(a.jwtHeader, wellformed.JWT)
 	if d == nil && c.carrier != byNothing && c.token == "" && c.jwt == "" {
 		d = denyMalformed
 	}
@@ -277,10 +208,10 @@ func (a *Authenticator) fromCookies(token, jwt string) (credentials, *denial) {
 	if a.cookies.sealer != nil {
 		return a.open(c, token, jwt)
 	}
-	if isOpaque(token) {
+	if wellformed.SessionToken(token) {
 		c.token = token
 	}
-	if isJWT(jwt) {
+	if wellformed.JWT(jwt) {
 		c.jwt = jwt
 	}
 	if c.token == "" && c.jwt == "" {
@@ -297,8 +228,8 @@ func (a *Authenticator) open(c credentials, token, jwt string) (credentials, *de
 		wellMade func(string) bool
 		slot     *string
 	}{
-		{sealedCookie{false, token}, a.cookies.tokenName, isOpaque, &c.token},
-		{sealedCookie{true, jwt}, a.cookies.jwtName, isJWT, &c.jwt},
+		{sealedCookie{false, token}, a.cookies.tokenName, wellformed.SessionToken, &c.token},
+		{sealedCookie{true, jwt}, a.cookies.jwtName, wellformed.JWT, &c.jwt},
 	} {
 		if s.sealed.value == "" {
 			continue
@@ -324,7 +255,7 @@ func cookieValue(v string) (string, bool) {
 	if len(v) > 1 && v[0] == '"' && v[len(v)-1] == '"' {
 		v = v[1 : len(v)-1]
 	}
-	if !inCookie.all(v) {
+	if !wellformed.CookieValue(v) {
 		return "", false
 	}
 	return v, true

@@ -33,9 +33,3 @@ func (a *Authenticator) ReadQuickly(r *http.Request) (claims, right bool) {
 	st := &state{auth: a, plain: plain, carrier: c.carrier}
 	return plain != "", d == nil && c == want && st.credentials() == want
 }
-
-// IsJWT, IsOpaque and IsCookieValue are what is asked of the bytes of a
-// credential.
-func IsJWT(s string) bool         { return isJWT(s) }
-func IsOpaque(s string) bool      { return isOpaque(s) }
-func IsCookieValue(s string) bool { return inCookie.all(s) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/stytchware/stytchware/internal/stytchapi"
+	"github.com/stytchware/stytchware/internal/wellformed"
 	"github.com/stytchware/stytchware/sessionctx"
 )
 
@@ -26,7 +27,7 @@ func (a *Authenticator) Hydrate(w http.ResponseWriter, r *http.Request, t Tokens
 	switch {
 	case c.token == "" && c.jwt == "":
 		return nil, denyNoTokens
-	case c.token != "" && (absent(c.token) || !isOpaque(c.token)), c.jwt != "" && !isJWT(c.jwt):
+	case c.token != "" && (absent(c.token) || !wellformed.SessionToken(c.token)), c.jwt != "" && !wellformed.JWT(c.jwt):
 		return nil, denyBadTokens
 	}
 	var signed *sessionctx.Session

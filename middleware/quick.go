@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/stytchware/stytchware/internal/wellformed"
 	"github.com/stytchware/stytchware/sessionctx"
 )
 
@@ -21,7 +22,7 @@ func (a *Authenticator) quick(r *http.Request) (s *sessionctx.Session, c credent
 	}
 	s, until, ok := a.verifier.Cached(c.jwt)
 	if !ok {
-		if !isJWT(c.jwt) {
+		if !wellformed.JWT(c.jwt) {
 			plain = ""
 		}
 		return nil, c, plain
@@ -86,7 +87,7 @@ func (a *Authenticator) plainCookies(line string) (credentials, bool) {
 	if a.cookies.sealer != nil {
 		return a.opened(c)
 	}
-	return c, c.token == "" || isOpaque(c.token)
+	return c, c.token == "" || wellformed.SessionToken(c.token)
 }
 
 // begins tells whether part of a Cookie header is, or may be, the cookie of that

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stytchware/stytchware/internal/exactjson"
 	"github.com/stytchware/stytchware/internal/sessionjson"
+	"github.com/stytchware/stytchware/internal/wellformed"
 	"github.com/stytchware/stytchware/sessionctx"
 )
 
@@ -25,12 +26,6 @@ const (
 	errToken     nonsense = "malformed session_token in the answer"
 	errJWT       nonsense = "malformed session_jwt in the answer"
 	errStatus    nonsense = "answer contradicts its status"
-)
-
-// Limits of what may become a cookie.
-const (
-	maxToken = 512
-	maxJWT   = 16 << 10
 )
 
 // readAnswer reads the body of an authenticate call's 200. A session_token,
@@ -80,9 +75,9 @@ func readAnswer(body string, now time.Time) (*Answer, error) {
 		return nil, errUser
 	case !d.ExpiresAt.After(now):
 		return nil, errExpired
-	case a.SessionToken != "" && !isToken(a.SessionToken):
+	case a.SessionToken != "" && !wellformed.SessionToken(a.SessionToken):
 		return nil, errToken
-	case a.SessionJWT != "" && !isJWT(a.SessionJWT):
+	case a.SessionJWT != "" && !wellformed.JWT(a.SessionJWT):
 		return nil, errJWT
 	}
 	d.Source, d.VerifiedAt = sessionctx.Remote, now
@@ -175,29 +170,4 @@ func optional(r *exactjson.Reader) string {
 		return ""
 	}
 	return r.String()
-}
-
-func isToken(s string) bool { return s != "" && len(s) <= maxToken && isBase64URL(s) }
-
-func isJWT(s string) bool {
-	if len(s) > maxJWT {
-		return false
-	}
-	n := 0
-	for part := range strings.SplitSeq(s, ".") {
-		n++
-		if part == "" || !isBase64URL(part) {
-			return false
-		}
-	}
-	return n == 3
-}
-
-func isBase64URL(s string) bool {
-	for i := range len(s) {
-		if c := s[i]; !('A' <= c && c <= 'Z' || 'a' <= c && c <= 'z' || '0' <= c && c <= '9' || c == '-' || c == '_') {
-			return false
-		}
-	}
-	return true
 }
