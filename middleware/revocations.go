@@ -16,16 +16,19 @@ const maxRevocations = 100_000
 type revocations struct {
 	seed   maphash.Seed
 	n      atomic.Int64
-	shards [1024]struct {
-		ended atomic.Pointer[map[string]time.Time]
-		mu    sync.Mutex // of writers
-	}
+	turn   atomic.Uint64 // of the shards, to be swept
+	shards [1024]revocationShard
+}
+
+type revocationShard struct {
+	ended atomic.Pointer[map[string]time.Time]
+	mu    sync.Mutex // of writers
 }
 
 func newRevocations() *revocations { return &revocations{seed: maphash.MakeSeed()} }
 
-func (rs *revocations) shard(id string) int {
-	return int(maphash.String(rs.seed, id) % uint64(len(rs.shards)))
+func (rs *revocations) shard(id string) *revocationShard {
+	return &rs.shards[maphash.String(rs.seed, id)%uint64(len(rs.shards))]
 }
 
 // has tells whether the session has ended.
@@ -33,7 +36,7 @@ func (rs *revocations) has(id string) bool {
 	if rs.n.Load() == 0 {
 		return false
 	}
-	ended := rs.shards[rs.shard(id)].ended.Load()
+	ended := rs.shard(id).ended.Load()
 	if ended == nil {
 		return false
 	}
@@ -45,25 +48,17 @@ func (rs *revocations) has(id string) bool {
 // that was known. Where there are too many, one goes for it: of those in its
 // shard the one that would have gone first.
 func (rs *revocations) put(id string, until time.Time) (known bool) {
-	s := &rs.shards[rs.shard(id)]
+	now := time.Now()
+	rs.sweep(now)
+	s := rs.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := time.Now()
-	var old map[string]time.Time
-	if m := s.ended.Load(); m != nil {
-		old = *m
-	}
-	ended := make(map[string]time.Time, len(old)+1)
-	for id, until := range old {
-		if now.Before(until) {
-			ended[id] = until
-		}
-	}
+	ended, before := s.live(now)
 	longer, known := ended[id]
 	if until.After(longer) { // a failed log-out's hour is not cut short
 		ended[id] = until
 	}
-	if rs.n.Load()+int64(len(ended)-len(old)) > maxRevocations {
+	if rs.n.Load()+int64(len(ended)-before) > maxRevocations {
 		first := id
 		for other, end := range ended {
 			if other != id && (first == id || end.Before(ended[first])) {
@@ -75,8 +70,45 @@ func (rs *revocations) put(id string, until time.Time) (known bool) {
 		}
 	}
 	s.ended.Store(&ended)
-	rs.n.Add(int64(len(ended) - len(old)))
+	rs.n.Add(int64(len(ended) - before))
 	return known
+}
+
+// sweep forgets what is over in the shard whose turn it is: after as many
+// log-outs as there are shards, nothing is kept of what was over before them.
+func (rs *revocations) sweep(now time.Time) {
+	s := &rs.shards[rs.turn.Add(1)%uint64(len(rs.shards))]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	m := s.ended.Load()
+	if m == nil {
+		return
+	}
+	for _, until := range *m {
+		if now.Before(until) {
+			continue
+		}
+		ended, before := s.live(now)
+		s.ended.Store(&ended)
+		rs.n.Add(int64(len(ended) - before))
+		return
+	}
+}
+
+// live copies what of the shard is not over, and tells how many it keeps. Its
+// lock is held.
+func (s *revocationShard) live(now time.Time) (ended map[string]time.Time, kept int) {
+	var old map[string]time.Time
+	if m := s.ended.Load(); m != nil {
+		old = *m
+	}
+	ended = make(map[string]time.Time, len(old)+1)
+	for id, until := range old {
+		if now.Before(until) {
+			ended[id] = until
+		}
+	}
+	return ended, len(old)
 }
 
 // count is how many are kept, some of them perhaps past their time.
