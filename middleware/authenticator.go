@@ -42,6 +42,7 @@ type Authenticator struct {
 	changes     *changes
 
 	revocations *revocations
+	invalids    invalids
 
 	project                string
 	tokenHeader, jwtHeader string

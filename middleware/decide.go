@@ -107,7 +107,7 @@ func (a *Authenticator) verify(ctx context.Context, token string) (*sessionctx.S
 	case *jwks.StaleError:
 		return err.Session, err, nil
 	case *jwks.InvalidError:
-		return nil, nil, denyInvalid(err)
+		return nil, nil, a.invalids.deny(err)
 	case *jwks.UnavailableError:
 		return nil, nil, unavailable("the key set is not available", err.RetryAfter)
 	}

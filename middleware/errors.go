@@ -96,15 +96,15 @@ func common(d denial) *denial {
 
 // invalids are the denials of JWTs that are not valid, by their reason, of
 // which there are few.
-var invalids sync.Map // *jwks.InvalidError to *denial
+type invalids struct{ made sync.Map } // *jwks.InvalidError to *denial
 
-func denyInvalid(err *jwks.InvalidError) *denial {
-	if d, ok := invalids.Load(err); ok {
+func (i *invalids) deny(err *jwks.InvalidError) *denial {
+	if d, ok := i.made.Load(err); ok {
 		return d.(*denial)
 	}
 	d := common(denial{kind: ErrNoSession, why: "session JWT is not valid", detail: err.Reason(), reject: true})
 	d.alone.jwt = d
-	got, _ := invalids.LoadOrStore(err, d)
+	got, _ := i.made.LoadOrStore(err, d)
 	return got.(*denial)
 }
 
