@@ -57,8 +57,11 @@ type Config struct {
 	// [ReturnTo]. Default: no redirects.
 	LoginURL, StepUpURL string
 
-	// ErrorHandler answers every denied request. err is one of this package's;
-	// see [Status] and [RetryAfter]. Default: see [Authenticator.Deny].
+	// ErrorHandler answers every denied request, many at a time. err is one of
+	// this package's: see [Status] and [RetryAfter], and set Cache-Control:
+	// no-store. Session cookies may have been written or cleared already. What
+	// it does not care to answer itself it gives to [Authenticator.Deny], which
+	// then writes the default answer. Default: that answer.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// TrustedOrigins may send unsafe requests with this site's cookies, such as

@@ -1,6 +1,7 @@
 package middleware
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"net/http"
@@ -15,9 +16,12 @@ import (
 // that needs a login or a step-up, else with problem+json (RFC 9457) and the
 // challenge of RFC 6750 or RFC 9470. Nothing of the request or of the error's
 // text is in the answer.
+//
+// Called by ErrorHandler for the request it was given, Deny writes that default
+// answer, so a handler can change some denials and leave the others as they are.
 func (a *Authenticator) Deny(w http.ResponseWriter, r *http.Request, err error) {
-	if a != nil && a.errorHandler != nil {
-		a.errorHandler(w, r, err)
+	if a != nil && a.errorHandler != nil && r.Context().Value(denying{a}) == nil {
+		a.errorHandler(w, r.WithContext(context.WithValue(r.Context(), denying{a}, true)), err)
 		return
 	}
 	if err == nil { // whoever denies does not mean 200
@@ -43,6 +47,10 @@ func (a *Authenticator) Deny(w http.ResponseWriter, r *http.Request, err error) 
 	w.WriteHeader(status)
 	_, _ = w.Write([]byte(problems[status])) // its own: w may do with it what it likes
 }
+
+// denying is in the context of a request that an Authenticator's ErrorHandler
+// answers.
+type denying struct{ by *Authenticator }
 
 // problems are the bodies of denials, by status.
 var problems = func() map[int]string {

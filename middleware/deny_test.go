@@ -137,6 +137,44 @@ func errOf(w *world, o option, fault stytchtest.Fault) (err error) {
 	return err
 }
 
+// An ErrorHandler leaves to Deny what it does not answer itself, and meets each
+// denial once.
+func TestErrorHandlerLeavesTheRestToDeny(t *testing.T) {
+	met := 0
+	var auth *middleware.Authenticator
+	inWorld(t, func(c *middleware.Config) {
+		c.LoginURL = "/login"
+		c.ErrorHandler = func(rw http.ResponseWriter, r *http.Request, err error) {
+			met++
+			if errors.Is(err, middleware.ErrUnavailable) {
+				rw.WriteHeader(http.StatusTeapot)
+				return
+			}
+			auth.Deny(rw, r, err)
+		}
+	}, func(w *world) {
+		auth = w.auth
+		guarded := w.auth.RequireMFA(unreachable(t))
+		expect(t, "nothing", w.get(guarded), 401, body401, noCredential, "")
+		expect(t, "one factor", w.get(guarded, cookies(w.login(stytchtest.EmailMagicLink()).Tokens)), 401, body401, stepUp, "")
+		if got := w.get(guarded, page); got.StatusCode != http.StatusSeeOther || got.Header.Get("Location") != "/login?return_to=%2Fpage%3Fq%3D1" {
+			t.Errorf("a page load: %d %v", got.StatusCode, got.Header)
+		}
+		w.project.FailAPI(stytchtest.Down())
+		if got := w.get(guarded, cookies(w.stale(w.login()))); got.StatusCode != http.StatusTeapot {
+			t.Errorf("an outage: %d", got.StatusCode)
+		}
+		// Two Authenticators on one request: each has a handler of its own.
+		other := newWorld(w.T, w.project, func(c *middleware.Config) {
+			c.ErrorHandler = func(rw http.ResponseWriter, r *http.Request, err error) { w.auth.Deny(rw, r, err) }
+		})
+		expect(t, "another's handler", w.get(other.auth.RequireSession(unreachable(t))), 401, body401, noCredential, "")
+		if met != 5 {
+			t.Errorf("called %d times, want 5", met)
+		}
+	})
+}
+
 func TestErrorHandler(t *testing.T) {
 	var got error
 	var explained middleware.Explanation
