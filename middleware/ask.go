@@ -368,15 +368,31 @@ func (q *inquiries) revoked(c credential, end time.Time) {
 	q.results.Put(c, &answer{began: time.Now()}, end)
 }
 
+// draw takes one of the budget, and tells whether there was any left.
+func (q *inquiries) draw() bool {
+	q.mu.Lock()
+	ok := q.budget.take(time.Now())
+	q.mu.Unlock()
+	if !ok {
+		q.refused()
+	}
+	return ok
+}
+
 // revokeLater tries again and again to revoke what could not be revoked now,
 // for some minutes, until Stytch answers or Close. A log-out during an outage
-// would otherwise leave a live session. Beyond a number of them it gives up:
-// the caller was told.
-func (q *inquiries) revokeLater(c stytchapi.Credential) {
+// would otherwise leave a live session. Beyond a number of them, which is
+// smaller for those that nothing vouches for, it does not begin: the caller was
+// told.
+func (q *inquiries) revokeLater(c stytchapi.Credential, vouched bool) (begun bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.closed || q.later >= maxLater {
-		return
+	most := maxLater
+	if !vouched {
+		most = maxLater / 4
+	}
+	if q.closed || q.later >= most {
+		return false
 	}
 	q.later++
 	q.running.Go(func() {
@@ -400,6 +416,7 @@ func (q *inquiries) revokeLater(c stytchapi.Credential) {
 			}
 		}
 	})
+	return true
 }
 
 const (

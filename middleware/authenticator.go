@@ -21,6 +21,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/stytchware/stytchware/internal/stytchapi"
@@ -41,7 +42,8 @@ type Authenticator struct {
 	follow      *followers
 	changes     *changes
 
-	revocations *revocations
+	revocations *revocations // of sessions
+	deadTokens  *revocations // of session tokens that came with a JWT: of which session is not known
 	invalids    invalids
 
 	project                string
@@ -74,7 +76,7 @@ func New(cfg Config) (*Authenticator, error) {
 	verifier, err := jwks.New(jwks.Config{
 		OnFetch:   f.Observer.fetched(log),
 		ProjectID: f.ProjectID, BaseURL: f.BaseURL, HTTPClient: f.HTTPClient, Logger: f.Logger,
-		MaxTokenAge: f.MaxTokenAge, Cooldown: f.KeyCooldown, CacheSize: f.CacheSize,
+		MaxTokenAge: f.MaxTokenAge, Skew: skew, Cooldown: f.KeyCooldown, CacheSize: f.CacheSize,
 	})
 	if err != nil {
 		return nil, err
@@ -87,6 +89,7 @@ func New(cfg Config) (*Authenticator, error) {
 		follow:             &followers{},
 		changes:            &changes{log: log, seed: maphash.MakeSeed()},
 		revocations:        newRevocations(),
+		deadTokens:         newRevocations(),
 		project:            f.ProjectID,
 		tokenHeader:        f.TokenHeader,
 		jwtHeader:          f.JWTHeader,
@@ -158,32 +161,40 @@ func (a *Authenticator) Close() error {
 func (a *Authenticator) zero() bool { return a == nil || a.verifier == nil }
 
 const (
-	// skew is jwks.Config.Skew's default: how far ahead of our clock a JWT may
-	// have been issued.
+	// skew is how far ahead of our clock a JWT may have been issued.
 	skew = 30 * time.Second
 	// failedRevocationTTL is how long a session that could not be revoked at
 	// Stytch stays refused here.
 	failedRevocationTTL = time.Hour
 )
 
+// refusedFor is for how long from now a JWT that is here could pass.
+func (a *Authenticator) refusedFor() time.Duration { return a.maxTokenAge + skew + a.serveStale }
+
 // markOver refuses the session from now on, until no JWT of it could pass.
-func (a *Authenticator) markOver(id string, how Change) {
-	a.markOverFor(id, how, a.maxTokenAge+skew+a.serveStale)
-}
+func (a *Authenticator) markOver(id string, how Change) { a.markOverFor(id, how, a.refusedFor()) }
 
 func (a *Authenticator) markOverFor(id string, how Change, d time.Duration) {
-	had := a.revocations.put(id, time.Now().Add(d))
+	was := a.revocations.put(id, over, time.Now().Add(d))
 	why, cause := denyRevoked, causeRevoke
 	if how == Gone {
 		why, cause = denyGone, causeStytch
 	}
 	a.follow.over(id, why)
-	if !had {
+	if was != over {
 		a.changes.over(id, how, cause)
 	}
 }
 
-func (a *Authenticator) isRevoked(s *sessionctx.Session) bool { return a.revocations.has(s.ID()) }
+func (a *Authenticator) isRevoked(s *sessionctx.Session) bool {
+	return a.revocations.of(s.ID()) == over
+}
+
+// isDead tells whether Stytch said that the session of a token is over that
+// comes beside a JWT now, as it did then. "" is none.
+func (a *Authenticator) isDead(token string) bool {
+	return token != "" && a.deadTokens.of(token) == over
+}
 
 // crossSite tells whether r could change something and comes from another
 // site.
@@ -193,6 +204,9 @@ func (a *Authenticator) crossSite(r *http.Request) bool { return a.crossOrigin.C
 // request's own, with none to spare: appending to the header copies.
 func (a *Authenticator) vary(h http.Header, room *[1]string) {
 	if v := h["Vary"]; len(v) > 0 {
+		if slices.Contains(v, a.varyOn) { // a guard has said so
+			return
+		}
 		h["Vary"] = append(v[:len(v):len(v)], a.varyOn)
 		return
 	}

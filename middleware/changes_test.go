@@ -127,7 +127,19 @@ func TestOnChange(t *testing.T) {
 			w.project.Revoke(s.ID)
 			w.get(nil, cookies(w.stale(s)))
 			w.get(nil, cookies(w.stale(s)))
+		}, ""},
+		{"log-out elsewhere, asked by JWT", func(w *world, s stytchtest.Session) {
+			w.project.Revoke(s.ID)
+			w.get(nil, bearer(w.stale(s).SessionJWT))
+			w.get(nil, cookies(w.stale(s)))
 		}, "gone by stytch"},
+		{"log-out elsewhere, of a token that was seen", func(w *world, s stytchtest.Session) {
+			w.get(nil, cookies(w.stale(s)))
+			w.project.Revoke(s.ID)
+			advance(11 * time.Second)
+			w.get(nil, cookies(w.stale(s)))
+			w.get(nil, cookies(w.stale(s)))
+		}, "refreshed by request, gone by stytch"},
 		{"expiry", func(*world, stytchtest.Session) { advance(time.Hour) }, "expired by time"},
 		{"expiry, to the nanosecond", func(*world, stytchtest.Session) { advance(time.Hour - 2*time.Second - 1) }, ""},
 		{"expiry after an extension", func(w *world, s stytchtest.Session) {

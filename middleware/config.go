@@ -76,7 +76,8 @@ type Config struct {
 	// RefreshAhead refreshes the session JWT of an active user in the background
 	// once it has at most that long to go before Stytch would have to be asked,
 	// so that no request waits: this one is answered at once, the next one gets
-	// the new cookies. At most half of MaxTokenAge; 1 min is a good value.
+	// the new cookies. At most half of MaxTokenAge, and 2 min 30 s, which is half
+	// of what Stytch's JWTs live; 1 min is a good value.
 	// Default: off. RefreshAheadBearer does it also for JWTs in headers, where
 	// nothing can be written back and only this process remembers the answer.
 	RefreshAhead       time.Duration
@@ -139,6 +140,9 @@ func (c Config) LogValue() slog.Value { return slog.StringValue(c.String()) }
 // MarshalText is String.
 func (c Config) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
+// jwtLife is how long Stytch's session JWTs live.
+const jwtLife = 5 * time.Minute
+
 // frozen is a checked Config with its defaults filled in.
 type frozen struct {
 	Config
@@ -177,6 +181,7 @@ func (c Config) freeze() (*frozen, error) {
 		f.Logger = slog.Default()
 	}
 	f.jar = c.Cookies.freeze(wrong)
+	f.jar.live = live
 	f.TokenHeader = header("TokenHeader", c.TokenHeader, wrong)
 	f.JWTHeader = header("JWTHeader", c.JWTHeader, wrong)
 	if f.TokenHeader != "" && f.TokenHeader == f.JWTHeader {
@@ -217,8 +222,8 @@ func (c Config) freeze() (*frozen, error) {
 			wrong(d.field, "must be at most 1h")
 		}
 	}
-	if c.RefreshAhead < 0 || c.RefreshAhead > 0 && c.RefreshAhead > f.MaxTokenAge/2 {
-		wrong("RefreshAhead", "must be at most half of MaxTokenAge, and not negative")
+	if c.RefreshAhead < 0 || c.RefreshAhead > 0 && c.RefreshAhead > min(f.MaxTokenAge, jwtLife)/2 {
+		wrong("RefreshAhead", "must be at most half of MaxTokenAge, at most 2m30s, and not negative")
 	}
 	if c.RefreshAheadBearer && c.RefreshAhead == 0 {
 		wrong("RefreshAheadBearer", "needs RefreshAhead")

@@ -146,6 +146,8 @@ func TestConfigMistakes(t *testing.T) {
 		"ahead":                {func(c *cfg) { c.RefreshAhead, c.RefreshAheadBearer = 150*time.Second, true }, ""},
 		"ahead, of less age":   {func(c *cfg) { c.MaxTokenAge, c.RefreshAhead = time.Minute, 30*time.Second+1 }, "RefreshAhead"},
 		"ahead, too much":      {func(c *cfg) { c.RefreshAhead = 150*time.Second + 1 }, "RefreshAhead"},
+		"ahead, of more age":   {func(c *cfg) { c.MaxTokenAge, c.RefreshAhead = time.Hour, 150*time.Second }, ""},
+		"ahead, past a JWT":    {func(c *cfg) { c.MaxTokenAge, c.RefreshAhead = time.Hour, 150*time.Second+1 }, "RefreshAhead"},
 		"ahead, negative":      {func(c *cfg) { c.RefreshAhead = -1 }, "RefreshAhead"},
 		"ahead, bearer alone":  {func(c *cfg) { c.RefreshAheadBearer = true }, "RefreshAheadBearer"},
 		"stale":                {func(c *cfg) { c.DangerouslyServeStale = 10 * time.Minute }, ""},

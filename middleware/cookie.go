@@ -51,6 +51,7 @@ type cookieJar struct {
 	domain             string
 	tokenName, jwtName string
 	sealer             *seal.Sealer // nil: not sealed
+	live               bool         // of a live project: always Secure
 
 	// event is told of each cookie that is written; nil in the zero value.
 	event func(ctx context.Context, cookie, action string)
@@ -143,7 +144,7 @@ func (j *cookieJar) add(w http.ResponseWriter, r *http.Request, c *http.Cookie) 
 	c.Path = "/"
 	c.SameSite = http.SameSiteLaxMode
 	c.HttpOnly = j.posture == Private
-	c.Secure = j.posture == Private || r.TLS != nil || !loopbackHost(r.Host)
+	c.Secure = j.posture == Private || j.live || r.TLS != nil || !loopbackHost(r.Host)
 	if c.MaxAge < 0 {
 		c.Expires = time.Unix(1, 0)
 	}
@@ -169,7 +170,9 @@ func noStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store"
 
 // loopbackHost tells whether a Host header names this machine: localhost,
 // *.localhost, 127.0.0.0/8 or [::1]. Browsers keep no Secure cookie from plain
-// http there, or not all of them do.
+// http there, or not all of them do. Behind a proxy it may be the name by which
+// the proxy knows this server: that says nothing about the browser's connection,
+// so cookies of a live project are Secure even then.
 func loopbackHost(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stytchware/stytchware/middleware"
@@ -128,6 +129,25 @@ func TestCookiesWritten(t *testing.T) {
 			})
 		})
 	}
+}
+
+// A proxy may name this server by a loopback address: the cookies of a live
+// project are Secure all the same.
+func TestSecureInALiveProject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t, stytchtest.New(stytchtest.Options{ProjectID: "project-live-11111111-1111-4111-8111-111111111111"}), nil)
+		for _, host := range []string{"127.0.0.1:8080", "localhost", "app.example.com"} {
+			got, _, err := w.hydrate(w.login().Tokens, to("http", host))
+			if err != nil || len(got.Cookies()) != 2 {
+				t.Fatal(err, got.Header)
+			}
+			for _, c := range got.Cookies() {
+				if !c.Secure {
+					t.Errorf("host %q: %v", host, c)
+				}
+			}
+		}
+	})
 }
 
 // Secure is left out for plain http to this machine, and nowhere else.

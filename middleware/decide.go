@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/stytchware/stytchware/jwks"
@@ -55,8 +56,17 @@ func (a *Authenticator) decide(ctx context.Context, c credentials) decision {
 		return out
 	case d != nil:
 		return decision{denial: d, jwt: d}
+	case a.isDead(c.token):
+		return decision{denial: denyGone, signed: true}
+	case a.isRevoked(signed) && c.token != "":
+		// The token may be of a session that began since.
+		out := a.decideToken(ctx, c)
+		out.jwt, out.signed, out.drop = denyRevoked, true, true
+		return out
 	case a.isRevoked(signed):
 		return decision{denial: denyRevoked, signed: true}
+	case stale == nil && a.revocations.of(signed.ID()) == suspect:
+		return a.decideSuspect(ctx, c, signed)
 	case stale == nil:
 		return a.decideLocal(c, signed)
 	}
@@ -88,6 +98,22 @@ func (a *Authenticator) decideLocal(c credentials, signed *sessionctx.Session) d
 		}
 	})
 	return local
+}
+
+// decideSuspect asks about a JWT that is good, but whose session may be over. If
+// Stytch cannot be asked the JWT's word counts.
+func (a *Authenticator) decideSuspect(ctx context.Context, c credentials, signed *sessionctx.Session) decision {
+	out := a.again(ctx, c, signed, wants{duration: a.sessionDuration})
+	if out.denial != nil && out.denial.kind == ErrUnavailable {
+		local := a.decideLocal(c, signed)
+		local.called = local.called || out.called
+		return local
+	}
+	if out.denial == nil {
+		a.revocations.clear(out.session.ID())
+	}
+	out.signed = true
+	return out
 }
 
 // replaces tells whether an answer was asked for ahead, about this JWT or an
@@ -190,11 +216,20 @@ func alive(s *answer, now time.Time, ttl time.Duration) bool {
 // where there is one.
 func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *sessionctx.Session) decision {
 	if s.gone() {
+		// Of a pair the token was asked about, and it is its session that is over.
+		// Where it is not known which one that was, the pair is refused and the
+		// JWT's session asked about when it comes again: it may live, and anybody
+		// can put a token beside an old JWT.
 		switch {
-		case s.over != "": // of a pair it is the token's that is over
+		case s.over != "":
 			a.markOver(s.over, Gone)
-		case signed != nil:
+		case signed != nil && c.token == "":
 			a.markOver(signed.ID(), Gone)
+		case signed != nil:
+			until := time.Now().Add(a.refusedFor())
+			a.deadTokens.put(strings.Clone(c.token), over, until)
+			a.revocations.put(signed.ID(), suspect, until)
+			a.follow.overToken(c.token, denyGone)
 		}
 		return decision{denial: denyGone, called: called}
 	}

@@ -1,7 +1,11 @@
 package middleware_test
 
 import (
+	"context"
+	"errors"
 	"net/http"
+	"strconv"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -165,17 +169,95 @@ func TestGone(t *testing.T) {
 			}
 		}
 		w.calls(1)
-		// Remembered: also for a fresh JWT of the session, and the token alone.
-		for _, o := range []option{cookies(old), bearer(s.Tokens.SessionJWT), bearer(s.Tokens.SessionToken)} {
+		// Remembered: for the pair, also with a fresh JWT, and for the token alone.
+		pair := cookies(s.Tokens)
+		for _, o := range []option{cookies(old), pair, bearer(s.Tokens.SessionToken)} {
 			if got := w.get(nil, o); got.seen.Status != 401 {
 				t.Errorf("%+v", got.seen)
 			}
 		}
+		if _, _, err := w.refresh(0, pair); !errors.Is(err, middleware.ErrNoSession) {
+			t.Errorf("refreshed: %v", err)
+		}
 		w.calls(1)
+		// Stytch spoke of the token, of a session that was not known here. Before
+		// a fresh JWT alone is believed it is asked, once.
+		for range 2 {
+			if got := w.get(nil, bearer(s.Tokens.SessionJWT)); got.seen.Status != 401 {
+				t.Errorf("%+v", got.seen)
+			}
+		}
+		w.calls(2)
 		advance(61 * time.Second)
 		w.get(nil, bearer(s.Tokens.SessionToken))
-		w.calls(2)
+		w.calls(3)
+		if got := w.get(nil, pair); got.seen.Status != 401 || !got.clearedBoth(tokenCookie, jwtCookie) {
+			t.Errorf("past the token's time: %+v %v", got.seen, got.Header)
+		}
+		w.calls(3)
 	})
+}
+
+// Anybody can put a made-up token, or a dead one, beside an old JWT of somebody
+// who is logged in: that ends nothing.
+func TestDeadTokenBesideALivingSessionsJWT(t *testing.T) {
+	for name, c := range map[string]struct {
+		send  func(w *world, mixed middleware.Tokens)
+		stale bool
+		dead  bool // the token was of a session of the same user; else it is made up
+	}{
+		"Load, stale":    {func(w *world, mixed middleware.Tokens) { w.get(nil, cookies(mixed)) }, true, false},
+		"Load, of a log": {func(w *world, mixed middleware.Tokens) { w.get(nil, cookies(mixed)) }, true, true},
+		"RequireMFA":     {func(w *world, mixed middleware.Tokens) { w.get(w.auth.RequireMFA(w.report()), cookies(mixed)) }, false, false},
+		"Fresh": {func(w *world, mixed middleware.Tokens) {
+			w.get(w.auth.Require(middleware.Fresh)(w.report()), cookies(mixed))
+		}, false, true},
+		"Refresh, stale": {func(w *world, mixed middleware.Tokens) { _, _, _ = w.refresh(0, cookies(mixed)) }, true, false},
+		"Hydrate, stale": {func(w *world, mixed middleware.Tokens) { _, _, _ = w.hydrate(mixed) }, true, false},
+	} {
+		for _, down := range []bool{false, true} {
+			t.Run(name+", down "+strconv.FormatBool(down), func(t *testing.T) {
+				inWorld(t, nil, func(w *world) {
+					s := w.login()
+					w.get(nil, cookies(s.Tokens))
+					stream, cancel := w.follow(cookies(s.Tokens))
+					defer cancel()
+					mixed := middleware.Tokens{SessionToken: strings.Repeat("A", 44), SessionJWT: s.Tokens.SessionJWT}
+					if c.stale {
+						mixed = w.stale(s)
+						mixed.SessionToken = strings.Repeat("B", 44)
+					}
+					if c.dead {
+						old := w.project.Login(stytchtest.Login{UserID: s.UserID})
+						w.project.Revoke(old.ID)
+						mixed.SessionToken = old.Tokens.SessionToken
+					}
+					before := w.project.Calls().Authenticate
+					c.send(w, mixed)
+					w.calls(before + 1)
+					if got := w.get(nil, cookies(mixed)); got.seen.Status != 401 {
+						t.Errorf("the pair: %+v", got.seen)
+					}
+					w.calls(before + 1)
+					if down {
+						w.project.FailAPI(stytchtest.Down())
+					}
+					// Asked about once, whatever comes of it; then as before.
+					for _, o := range []option{cookies(s.Tokens), bearer(s.Tokens.SessionJWT), cookies(s.Tokens)} {
+						if got := w.get(nil, o); got.seen.SessionID != s.ID {
+							t.Errorf("the living session: %+v %v", got.seen, got.Header)
+						}
+					}
+					if !down {
+						w.calls(before + 2)
+					}
+					if err := context.Cause(stream); err != nil {
+						t.Errorf("its stream ended: %v", err)
+					}
+				})
+			})
+		}
+	}
 }
 
 func TestOutage(t *testing.T) {

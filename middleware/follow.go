@@ -197,6 +197,17 @@ func (fs *followers) over(id string, why *denial) {
 	}
 }
 
+// overToken ends what is followed by this session token.
+func (fs *followers) overToken(token string, why *denial) {
+	fs.mu.Lock()
+	defer fs.mu.Unlock()
+	for _, w := range fs.m {
+		if w.credentials.token == token {
+			fs.finish(w, why)
+		}
+	}
+}
+
 // finish takes w out of the map at once: who comes after the end begins anew.
 func (fs *followers) finish(w *watch, why *denial) {
 	fs.drop(w)

@@ -1,8 +1,10 @@
 package middleware
 
 import (
+	"cmp"
 	"context"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/stytchware/stytchware/internal/stytchapi"
@@ -30,6 +32,7 @@ func (a *Authenticator) Hydrate(w http.ResponseWriter, r *http.Request, t Tokens
 	case c.token != "" && (absent(c.token) || !wellformed.SessionToken(c.token)), c.jwt != "" && !wellformed.JWT(c.jwt):
 		return nil, denyBadTokens
 	}
+	a.vary(w.Header(), new([1]string))
 	var signed *sessionctx.Session
 	if c.jwt != "" {
 		var d *denial
@@ -65,6 +68,7 @@ func (a *Authenticator) Refresh(w http.ResponseWriter, r *http.Request, d time.D
 	if d := a.mayWrite(w, r); d != nil {
 		return nil, d
 	}
+	a.vary(w.Header(), new([1]string))
 	if d == 0 {
 		d = a.sessionDuration
 	}
@@ -100,7 +104,9 @@ func (a *Authenticator) presented(r *http.Request) (credentials, *sessionctx.Ses
 	switch {
 	case d != nil && c.token == "":
 		return c, nil, d
-	case d != nil:
+	case d == nil && a.isDead(c.token):
+		return c, nil, denyGone
+	case d != nil, a.isRevoked(signed) && c.token != "":
 		c.jwt = "" // the token beside it speaks
 		return c, nil, nil
 	case a.isRevoked(signed):
@@ -129,6 +135,9 @@ func (a *Authenticator) Revoke(w http.ResponseWriter, r *http.Request) error {
 		return denyCrossSite
 	}
 	late := begun(w)
+	if !late {
+		a.vary(w.Header(), new([1]string))
+	}
 	c, d := a.read(r)
 	if d == denyTwoHeaders {
 		return d
@@ -144,72 +153,103 @@ func (a *Authenticator) Revoke(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), revokeDeadline)
 	defer cancel()
-	var failed error
-	for _, c := range all {
-		if err := a.revoke(ctx, c); err != nil {
-			failed = err
-		}
+	if err := atOnce(len(all), func(i int) error { return a.revoke(ctx, all[i]) }); err != nil {
+		return err
 	}
-	switch {
-	case failed != nil:
-		return failed
-	case late && c.carrier == byCookies:
+	if late && c.carrier == byCookies {
 		return denyTooLate
 	}
 	return nil
 }
 
 // revokeDeadline bounds a log-out in all; the client's leaving does not end it.
-const revokeDeadline = 6 * time.Second
+const revokeDeadline = 3 * time.Second
+
+// atOnce calls f with each number below n, all at once, and returns the first
+// number's error that there is one of.
+func atOnce(n int, f func(int) error) error {
+	errs := make([]error, n)
+	var all sync.WaitGroup
+	for i := range n - 1 {
+		all.Go(func() { errs[i] = f(i) })
+	}
+	if n > 0 {
+		errs[n-1] = f(n - 1) // usually the only one
+	}
+	all.Wait()
+	return cmp.Or(errs...)
+}
+
+// ending is a session to be ended at Stytch.
+type ending struct {
+	by stytchapi.Credential
+	// vouched: this process has reason to believe that there is such a session.
+	// Of strangers' tokens only so many are asked about, and fewer kept in mind.
+	vouched bool
+	// lives is called if it still lives at Stytch, so that it does not come back
+	// to life here.
+	lives func()
+}
 
 // revoke ends the session or sessions that c names, here and at Stytch.
 func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
-	var calls []stytchapi.Credential
+	var signed *sessionctx.Session
+	var unsure error
+	if c.jwt != "" {
+		var d *denial
+		if signed, _, d = a.verify(ctx, c.jwt); d != nil && d.kind == ErrUnavailable && c.token == "" {
+			unsure = d
+		}
+	}
+	var all []ending
 	var known string // the session that the token is known to belong to
 	if c.token != "" {
 		key := credential{opaque, c.token}
-		if s := a.stytch.kept(key); s != nil && !s.gone() {
+		s := a.stytch.kept(key)
+		if s != nil && !s.gone() {
 			known = s.session.ID()
 			a.markOver(known, Revoked)
 		}
 		a.stytch.revoked(key, time.Now().Add(a.stytch.negativeTTL))
-		calls = append(calls, stytchapi.Credential{SessionToken: c.token})
-	}
-	var unsure error
-	if c.jwt != "" {
-		signed, _, d := a.verify(ctx, c.jwt)
-		switch {
-		case signed != nil:
-			a.markOver(signed.ID(), Revoked)
-			a.stytch.revoked(credential{jwt, c.jwt}, time.Now().Add(a.stytch.negativeTTL))
-			if signed.ID() != known {
-				calls = append(calls, stytchapi.Credential{SessionID: signed.ID()})
+		all = append(all, ending{stytchapi.Credential{SessionToken: c.token}, known != "" || signed != nil, func() {
+			a.stytch.revoked(key, time.Now().Add(failedRevocationTTL))
+			if known != "" {
+				a.markOverFor(known, Revoked, failedRevocationTTL)
 			}
-		case d.kind == ErrUnavailable && c.token == "":
-			unsure = d
+		}})
+	}
+	if signed != nil {
+		a.markOver(signed.ID(), Revoked)
+		a.stytch.revoked(credential{jwt, c.jwt}, time.Now().Add(a.stytch.negativeTTL))
+		if signed.ID() != known {
+			all = append(all, ending{stytchapi.Credential{SessionID: signed.ID()}, true, func() {
+				a.markOverFor(signed.ID(), Revoked, failedRevocationTTL)
+			}})
 		}
 	}
-	failed := unsure
-	for _, call := range calls {
-		if err := a.stytch.revoke(ctx, call); err != nil {
-			_, d := a.stytch.failed(err)
-			if d == nil {
-				continue // gone already
-			}
-			failed = d
-			// What still lives at Stytch must not come back to life here.
-			if call.SessionToken != "" {
-				a.stytch.revoked(credential{opaque, c.token}, time.Now().Add(failedRevocationTTL))
-				if known != "" {
-					a.markOverFor(known, Revoked, failedRevocationTTL)
-				}
-			} else {
-				a.markOverFor(call.SessionID, Revoked, failedRevocationTTL)
-			}
-			a.stytch.revokeLater(call)
+	return cmp.Or(atOnce(len(all), func(i int) error { return a.end(ctx, all[i]) }), unsure)
+}
+
+// end ends one session at Stytch, now or later.
+func (a *Authenticator) end(ctx context.Context, e ending) (failed error) {
+	defer func() {
+		if p := recover(); p != nil {
+			a.log.panicked("revoke", p)
+			failed = denyPanicked
 		}
+		if failed != nil && a.stytch.revokeLater(e.by, e.vouched) || failed != nil && e.vouched {
+			e.lives()
+		}
+	}()
+	if !e.vouched && !a.stytch.draw() {
+		return denyBudget
 	}
-	return failed
+	if err := a.stytch.revoke(ctx, e.by); err != nil {
+		if _, d := a.stytch.failed(err); d != nil {
+			return d
+		} // else it is gone already
+	}
+	return nil
 }
 
 // Clear clears the session cookies in every form in which they can exist. It

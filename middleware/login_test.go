@@ -614,6 +614,45 @@ func TestRevokeDisagreeingPair(t *testing.T) {
 	})
 }
 
+// A JWT of a session that was logged out here, left over beside the token of a
+// session that began since, does not log that one out.
+func TestRevokedJWTBesideANewToken(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		old := w.login()
+		if _, err := w.revoke(cookies(old.Tokens)); err != nil {
+			t.Fatal(err)
+		}
+		now := w.project.Login(stytchtest.Login{UserID: old.UserID})
+		mixed := middleware.Tokens{SessionToken: now.Tokens.SessionToken, SessionJWT: old.Tokens.SessionJWT}
+		got := w.get(nil, cookies(mixed))
+		if v, set, _ := got.cookie(jwtCookie); got.seen.SessionID != now.ID || !set || v == old.Tokens.SessionJWT {
+			t.Errorf("%+v %v", got.seen, got.Header)
+		}
+		w.calls(1)
+		_, in, err := w.refresh(0, cookies(mixed))
+		if err != nil || in.ID() != now.ID {
+			t.Errorf("refreshed: %v %v", in, err)
+		}
+		// What was logged out stays so, asked about or not.
+		for _, o := range []option{cookies(old.Tokens), bearer(old.Tokens.SessionJWT), bearer(old.Tokens.SessionToken)} {
+			if got := w.get(nil, o); got.seen.Status != 401 {
+				t.Errorf("%+v", got.seen)
+			}
+		}
+		w.calls(2)
+		advance(61 * time.Second) // longer than the token counts as gone
+		if got := w.get(nil, cookies(old.Tokens)); got.seen.Status != 401 || !got.clearedBoth(tokenCookie, jwtCookie) {
+			t.Errorf("%+v %v", got.seen, got.Header)
+		}
+		w.project.FailAPI(stytchtest.Down())
+		other := w.project.Login(stytchtest.Login{UserID: old.UserID})
+		mixed.SessionToken = other.Tokens.SessionToken
+		if got := w.get(nil, cookies(mixed)); got.seen.Status != 503 || got.setCookies() != 0 {
+			t.Errorf("in an outage: %+v %v", got.seen, got.Header)
+		}
+	})
+}
+
 // What is not a session costs no call, and its cookies go all the same.
 func TestRevokeOfRubbish(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
@@ -845,16 +884,94 @@ func TestRevokeLaterEnds(t *testing.T) {
 			t.Errorf("%+v", got.seen)
 		}
 	})
-	// No more than a number of them wait.
+	// No more than a number of them wait, and of strangers' tokens fewer: they
+	// leave room for log-outs of sessions that are known to be.
 	inWorld(t, nil, func(w *world) {
+		synctest.Wait()
 		w.project.FailAPI(stytchtest.Error(503, "").On(revokePath))
+		wait := func(want int) {
+			t.Helper()
+			if n := middleware.SizesOf(w.auth).Later; n != want {
+				t.Errorf("%d wait, want %d", n, want)
+			}
+		}
 		for i := range 300 {
 			_, _ = w.revoke(bearer(fmt.Sprintf("token%d", i)))
 		}
-		if n := middleware.SizesOf(w.auth).Later; n != 256 {
-			t.Errorf("%d wait", n)
+		wait(64)
+		first := w.login()
+		if _, err := w.revoke(cookies(first.Tokens)); !errors.Is(err, middleware.ErrUnavailable) {
+			t.Error(err)
+		}
+		wait(66) // by its token and by its id
+		for range 300 {
+			_, _ = w.revoke(bearer(w.login().Tokens.SessionJWT))
+		}
+		wait(256)
+		w.project.FailAPI(nil)
+		advance(10 * time.Minute)
+		if _, live := w.project.Session(first.ID); live {
+			t.Error("a log-out was crowded out")
 		}
 	})
+}
+
+// Log-outs with tokens that were never seen draw on the budget for such tokens,
+// and a flood of them makes nobody forgotten.
+func TestRevokeOfUnknownTokensIsBounded(t *testing.T) {
+	inWorld(t, func(c *middleware.Config) { c.OpaqueRate, c.OpaqueBurst, c.CacheSize = 5, 20, 100 }, func(w *world) {
+		synctest.Wait()
+		budget := 0
+		for i := range 1000 {
+			if _, err := w.revoke(bearer(fmt.Sprintf("token%d", i))); errors.Is(err, middleware.ErrUnavailable) {
+				budget++
+			}
+		}
+		if n := w.project.Calls().Revoke; n != 20 || budget != 980 {
+			t.Errorf("%d calls, %d refused", n, budget)
+		}
+		// Sessions of which there is reason to believe that they are, need none of it.
+		seen := w.login()
+		advance(time.Second)
+		w.get(nil, bearer(seen.Tokens.SessionToken))
+		for range 100 {
+			_, _ = w.revoke(bearer("none"))
+		}
+		before := w.project.Calls().Revoke
+		for _, o := range []option{bearer(seen.Tokens.SessionToken), bearer(w.login().Tokens.SessionJWT), cookies(w.login().Tokens)} {
+			if _, err := w.revoke(o); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := w.project.Calls().Revoke - before; n != 4 {
+			t.Errorf("%d calls for three log-outs, the last one by token and by id", n)
+		}
+	})
+}
+
+// A log-out takes no longer than one call may, even if it makes two and Stytch
+// hangs.
+func TestRevokeTakesOneDeadline(t *testing.T) {
+	for name, keys := range map[string]stytchtest.Fault{"": nil, "keys hang, too": stytchtest.Hang()} {
+		inWorld(t, nil, func(w *world) {
+			w.project.FailKeys(keys)
+			s := w.login()
+			w.project.FailAPI(stytchtest.Hang())
+			began := time.Now()
+			if got, err := w.revoke(cookies(s.Tokens)); !errors.Is(err, middleware.ErrUnavailable) || !got.clearedBoth(tokenCookie, jwtCookie) {
+				t.Errorf("%s: %v %v", name, err, got.Header)
+			}
+			if took := time.Since(began); took > 3*time.Second+100*time.Millisecond {
+				t.Errorf("%s: %v", name, took)
+			}
+			w.project.FailAPI(nil)
+			w.project.FailKeys(nil)
+			advance(time.Minute)
+			if _, live := w.project.Session(s.ID); live {
+				t.Errorf("%s: it was not made good", name)
+			}
+		})
+	}
 }
 
 // A client that leaves does not stop its log-out.

@@ -8,26 +8,28 @@ import (
 )
 
 // Requirement is what a guard asks of a session: [MFA], [Within], [MinFactors]
-// or [Fresh].
-//
-// The kind is in the low bits, one bit for each, its amount above. So two
-// requirements that were combined with | or + instead of a comma are none.
+// or [Fresh]. Several are passed to [Authenticator.Require] as separate
+// arguments; they are not to be combined by operators.
 type Requirement int64
+
+// The kind is in the low bits, its amount above. Kinds are odd and of two bits
+// each: the sum of two is even, and one or-ed with another has three bits, so
+// that neither is a kind.
 
 const (
 	// MFA asks for factors of at least two different classes: of account,
 	// phone and device (see sessionctx.Class). An e-mail link and a Google
 	// login are one class; a password and an e-mail code are, too.
-	MFA Requirement = 1
+	MFA Requirement = 0b00011
 
 	// Fresh asks Stytch on every request, whatever is cached: a revocation
 	// takes effect at once, wherever it happened. It costs a call.
-	Fresh Requirement = 2
+	Fresh Requirement = 0b00101
 
-	reqWithin Requirement = 4
-	reqLeast  Requirement = 8
+	reqWithin Requirement = 0b01001
+	reqLeast  Requirement = 0b10001
 
-	reqBits = 4
+	reqBits = 5
 )
 
 // Within asks for [MFA], and that a phone or device factor was authenticated

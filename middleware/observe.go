@@ -148,7 +148,6 @@ func (s *state) summary() Decision {
 	return d
 }
 
-// credential names what came.
 // kinds names what came.
 func (c credentials) kinds() string {
 	switch {

@@ -27,7 +27,7 @@ func (a *Authenticator) quick(r *http.Request) (s *sessionctx.Session, c credent
 		}
 		return nil, c, plain
 	}
-	if a.isRevoked(s) || c.carrier == byCookies && a.crossSite(r) {
+	if a.revocations.of(s.ID()) != unheard || a.isDead(c.token) || c.carrier == byCookies && a.crossSite(r) {
 		return nil, c, plain
 	}
 	if a.refreshAhead > 0 && time.Until(until) < a.refreshAhead {

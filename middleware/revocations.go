@@ -10,8 +10,8 @@ import (
 // maxRevocations is how many are kept, and at most one more for each shard.
 const maxRevocations = 100_000
 
-// revocations are the ids of sessions that ended, each kept until no JWT of the
-// session could pass any more: the time it has. Every request asks for one,
+// revocations are the sessions that ended, or may have, by id, each kept until no
+// JWT of it could pass any more: the time it has. Every request asks for one,
 // which takes no lock; a log-out copies the few that share its shard.
 type revocations struct {
 	seed   maphash.Seed
@@ -21,8 +21,23 @@ type revocations struct {
 }
 
 type revocationShard struct {
-	ended atomic.Pointer[map[string]time.Time]
+	ended atomic.Pointer[map[string]verdict]
 	mu    sync.Mutex // of writers
+}
+
+// standing is what is known of a session.
+type standing uint8
+
+const (
+	unheard standing = iota // nothing: what its JWT says counts
+	suspect                 // it may be over: Stytch is to be asked
+	over                    // it is over
+)
+
+// verdict is a standing and when it ends.
+type verdict struct {
+	standing standing
+	until    time.Time
 }
 
 func newRevocations() *revocations { return &revocations{seed: maphash.MakeSeed()} }
@@ -31,37 +46,40 @@ func (rs *revocations) shard(id string) *revocationShard {
 	return &rs.shards[maphash.String(rs.seed, id)%uint64(len(rs.shards))]
 }
 
-// has tells whether the session has ended.
-func (rs *revocations) has(id string) bool {
+// of tells how the session stands.
+func (rs *revocations) of(id string) standing {
 	if rs.n.Load() == 0 {
-		return false
+		return unheard
 	}
 	ended := rs.shard(id).ended.Load()
 	if ended == nil {
-		return false
+		return unheard
 	}
-	until, there := (*ended)[id]
-	return there && time.Now().Before(until)
+	v, there := (*ended)[id]
+	if !there || !time.Now().Before(v.until) {
+		return unheard
+	}
+	return v.standing
 }
 
-// put notes that the session has ended, until then or longer, and tells whether
-// that was known. Where there are too many, one goes for it: of those in its
-// shard the one that would have gone first.
-func (rs *revocations) put(id string, until time.Time) (known bool) {
-	now := time.Now()
-	rs.sweep(now)
+// put notes how the session stands, until then or longer, and how it stood
+// before; one that is over stays so. Where there are too many, one goes for it:
+// of those in its shard the one that would have gone first.
+func (rs *revocations) put(id string, now standing, until time.Time) (before standing) {
+	at := time.Now()
+	rs.sweep(at)
 	s := rs.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ended, before := s.live(now)
-	longer, known := ended[id]
-	if until.After(longer) { // a failed log-out's hour is not cut short
-		ended[id] = until
+	ended, kept := s.live(at)
+	old := ended[id]
+	if old.standing < now || old.standing == now && old.until.Before(until) { // a failed log-out's hour is not cut short
+		ended[id] = verdict{now, until}
 	}
-	if rs.n.Load()+int64(len(ended)-before) > maxRevocations {
+	if rs.n.Load()+int64(len(ended)-kept) > maxRevocations {
 		first := id
-		for other, end := range ended {
-			if other != id && (first == id || end.Before(ended[first])) {
+		for other, v := range ended {
+			if other != id && (first == id || v.until.Before(ended[first].until)) {
 				first = other
 			}
 		}
@@ -70,8 +88,22 @@ func (rs *revocations) put(id string, until time.Time) (known bool) {
 		}
 	}
 	s.ended.Store(&ended)
-	rs.n.Add(int64(len(ended) - before))
-	return known
+	rs.n.Add(int64(len(ended) - kept))
+	return old.standing
+}
+
+// clear forgets that the session is suspect.
+func (rs *revocations) clear(id string) {
+	s := rs.shard(id)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if m := s.ended.Load(); m == nil || (*m)[id].standing != suspect {
+		return
+	}
+	ended, kept := s.live(time.Now())
+	delete(ended, id)
+	s.ended.Store(&ended)
+	rs.n.Add(int64(len(ended) - kept))
 }
 
 // sweep forgets what is over in the shard whose turn it is: after as many
@@ -84,28 +116,28 @@ func (rs *revocations) sweep(now time.Time) {
 	if m == nil {
 		return
 	}
-	for _, until := range *m {
-		if now.Before(until) {
+	for _, v := range *m {
+		if now.Before(v.until) {
 			continue
 		}
-		ended, before := s.live(now)
+		ended, kept := s.live(now)
 		s.ended.Store(&ended)
-		rs.n.Add(int64(len(ended) - before))
+		rs.n.Add(int64(len(ended) - kept))
 		return
 	}
 }
 
 // live copies what of the shard is not over, and tells how many it keeps. Its
 // lock is held.
-func (s *revocationShard) live(now time.Time) (ended map[string]time.Time, kept int) {
-	var old map[string]time.Time
+func (s *revocationShard) live(now time.Time) (ended map[string]verdict, kept int) {
+	var old map[string]verdict
 	if m := s.ended.Load(); m != nil {
 		old = *m
 	}
-	ended = make(map[string]time.Time, len(old)+1)
-	for id, until := range old {
-		if now.Before(until) {
-			ended[id] = until
+	ended = make(map[string]verdict, len(old)+1)
+	for id, v := range old {
+		if now.Before(v.until) {
+			ended[id] = v
 		}
 	}
 	return ended, len(old)

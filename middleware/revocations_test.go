@@ -41,6 +41,42 @@ func TestRevocations(t *testing.T) {
 	})
 }
 
+// A suspicion ends with its time, when it is taken back, and in the session's
+// end, which it never shortens or takes back.
+func TestSuspects(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := middleware.NewRevocations()
+		later := func(d time.Duration) time.Time { return time.Now().Add(d) }
+		is := func(id string, suspect, over bool) {
+			t.Helper()
+			if r.Suspected(id) != suspect || r.Has(id) != over {
+				t.Errorf("%s: suspect %v, over %v", id, r.Suspected(id), r.Has(id))
+			}
+		}
+		r.Clear("nobody")
+		for _, id := range []string{"a", "b", "c"} {
+			r.Suspect(id, later(time.Minute))
+			is(id, true, false)
+		}
+		r.Clear("a")
+		is("a", false, false)
+		r.Clear("a")
+		if r.Put("b", later(time.Second)) {
+			t.Error("a suspicion is no end")
+		}
+		is("b", false, true)
+		r.Suspect("b", later(time.Hour))
+		is("b", false, true)
+		r.Clear("b")
+		is("b", false, true)
+		advance(time.Second)
+		is("b", false, false)
+		is("c", true, false)
+		advance(time.Minute)
+		is("c", false, false)
+	})
+}
+
 // They are bounded, those that would go first go first, and time makes room.
 func TestRevocationsAreBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
