@@ -21,6 +21,7 @@ type answer struct {
 	cached  *sessionctx.Session // the same with Source Local, for those who find it later
 	tokens  Tokens              // the JWT was verified, or is ""
 	over    string              // the session that is over, where it is known
+	b2b     bool                // over only in that the API asked is not for its kind
 
 	began   time.Time // when the call began
 	recheck bool      // asked for by a guard: serves further re-checks
@@ -265,7 +266,7 @@ func (q *inquiries) failed(err error) (*answer, *denial) {
 	}
 	switch e.Class {
 	case stytchapi.Gone:
-		return &answer{}, nil
+		return &answer{b2b: e.Type == "incompatible_session_type"}, nil
 	case stytchapi.Setup:
 		return nil, unavailable("Stytch refused our call", e.RetryAfter)
 	}

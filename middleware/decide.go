@@ -215,6 +215,10 @@ func alive(s *answer, now time.Time, ttl time.Duration) bool {
 // accept holds Stytch's answer against what the client's signed JWT says,
 // where there is one.
 func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *sessionctx.Session) decision {
+	if s.b2b && signed != nil && signed.OrganizationID() != "" {
+		a.log.nonsense("Stytch does not answer about sessions of a B2B project: the B2B endpoints are not called")
+		return decision{denial: denyB2B, called: called}
+	}
 	if s.gone() {
 		// Of a pair the token was asked about, and it is its session that is over.
 		// Where it is not known which one that was, the pair is refused and the

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stytchware/stytchware/middleware"
+	"github.com/stytchware/stytchware/sessionctx"
 	"github.com/stytchware/stytchware/stytchtest"
 )
 
@@ -196,6 +197,47 @@ func TestGone(t *testing.T) {
 		}
 		w.calls(3)
 	})
+}
+
+// B2B sessions are read from their JWTs. The API that is asked is not for them:
+// that it says so ends none.
+func TestB2B(t *testing.T) {
+	for name, carry := range map[string]func(middleware.Tokens) option{
+		"cookies":    cookies,
+		"bearer JWT": func(t middleware.Tokens) option { return bearer(t.SessionJWT) },
+	} {
+		inWorld(t, nil, func(w *world) {
+			s := w.project.Login(stytchtest.Login{OrganizationID: "organization-test-1", OrganizationSlug: "acme"})
+			var member, organization string
+			h := w.auth.RequireSession(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+				in, _ := sessionctx.From(r.Context())
+				member, organization = in.MemberID(), in.OrganizationID()
+			}))
+			fresh := func() {
+				t.Helper()
+				member, organization = "", ""
+				if got := w.get(h, carry(s.Tokens)); got.StatusCode != 200 || member != s.UserID || organization != "organization-test-1" {
+					t.Errorf("%s: %d, %q of %q", name, got.StatusCode, member, organization)
+				}
+			}
+			fresh()
+			for which, got := range map[string]reply{
+				"stale":       w.get(w.auth.RequireSession(unreachable(t)), carry(w.stale(s))),
+				"stale again": w.get(w.auth.RequireSession(unreachable(t)), carry(w.stale(s))),
+				"step-up":     w.get(w.auth.RequireMFA(unreachable(t)), carry(s.Tokens)),
+				"fresh":       w.get(w.auth.Require(middleware.Fresh)(unreachable(t)), carry(s.Tokens)),
+			} {
+				expect(t, name+", "+which, got, 503, body503, "", "1")
+				if got.setCookies() != 0 {
+					t.Errorf("%s, %s: %v", name, which, got.Header)
+				}
+			}
+			fresh()
+			if _, live := w.project.Session(s.ID); !live {
+				t.Error("the session is over")
+			}
+		})
+	}
 }
 
 // Anybody can put a made-up token, or a dead one, beside an old JWT of somebody
