@@ -194,7 +194,7 @@ func (k *keyring) fetch(ctx context.Context, f *fetch) {
 func (k *keyring) load(ctx context.Context) (skipped int, err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			err = fmt.Errorf("panic: %v", p)
+			err = fmt.Errorf("panic of type %T", p) // its text may hold anything
 		}
 	}()
 	began := time.Now()
@@ -234,7 +234,7 @@ func (k *keyring) end(f *fetch, skipped int, err error) {
 	} else {
 		if !k.closed && (k.logged.IsZero() || now.Sub(k.logged) >= quiet) {
 			k.logged, k.told = now, true
-			text := fmt.Sprintf("%+.200q", err.Error())
+			text := plain(err.Error())
 			line = func() { k.log.Warn("jwks: cannot fetch the key set", "error", text) }
 		}
 		wait = backoff(k.cooldown, k.interval, k.failures)
@@ -266,6 +266,20 @@ func (k *keyring) end(f *fetch, skipped int, err error) {
 			k.onFetch(Fetch{Began: began, Took: now.Sub(began), Err: err, Keys: k.stats().Keys, Skipped: skipped})
 		})
 	}
+}
+
+// plain cuts foreign text and makes it printable ASCII that no log quotes twice.
+func plain(s string) string {
+	b := []byte(s[:min(len(s), 200)])
+	for i, c := range b {
+		switch {
+		case c == '"':
+			b[i] = '\''
+		case c < ' ', c > '~', c == '\\':
+			b[i] = '?'
+		}
+	}
+	return string(b)
 }
 
 // backoff is cooldown doubled for each failure before, at most interval.

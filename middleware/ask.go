@@ -58,8 +58,8 @@ type inquiries struct {
 	log      *loud
 
 	negativeTTL time.Duration
-	called      func(Call) // told of each call; nil for none
-	refused     func()     // told when the budget is spent
+	called      func(Call)         // told of each call; nil for none
+	limited     func(limit string) // told of each call that a limit kept back
 
 	ctx     context.Context // ends with Close
 	stop    context.CancelFunc
@@ -118,13 +118,12 @@ func (q *inquiries) kept(c credential) *answer {
 }
 
 // ask returns Stytch's answer about c: a finished one that will do, that of a
-// call under way, or that of a new call; called tells it was not a finished
-// one.
+// call under way, or that of a new call; called tells that there was a call.
 func (q *inquiries) ask(ctx context.Context, c credential, w wants) (s *answer, called bool, d *denial) {
 	for {
 		f, s, d := q.join(c, w)
 		if d == denyBudget { // told here: the program's own code must not run under the lock
-			q.refused()
+			q.limited(limitUnknown)
 		}
 		if s != nil || d != nil {
 			return s, false, d
@@ -137,7 +136,7 @@ func (q *inquiries) ask(ctx context.Context, c credential, w wants) (s *answer, 
 		// A call that will not do is waited for, not doubled: one call per
 		// credential at a time.
 		if w.joins(f) {
-			return f.answer, true, f.err
+			return f.answer, f.err == nil || !f.err.unsent, f.err
 		}
 	}
 }
@@ -270,7 +269,7 @@ func (q *inquiries) failed(err error) (*answer, *denial) {
 	case stytchapi.Setup:
 		return nil, unavailable("Stytch refused our call", e.RetryAfter)
 	}
-	return nil, &denial{kind: ErrUnavailable, why: "Stytch could not be asked", retry: e.RetryAfter, outage: true}
+	return nil, &denial{kind: ErrUnavailable, why: "Stytch could not be asked", retry: e.RetryAfter, outage: true, unsent: e.NotSent != ""}
 }
 
 // revoke ends a session at Stytch.
@@ -281,15 +280,19 @@ func (q *inquiries) revoke(ctx context.Context, c stytchapi.Credential) error {
 	return err
 }
 
-// tell tells of a call that ended.
+// tell tells of a call that ended, or was kept back.
 func (q *inquiries) tell(operation string, began time.Time, err error) {
-	if q.called == nil {
-		return
-	}
 	outcome := "ok"
 	var e *stytchapi.Error
 	if errors.As(err, &e) {
+		if e.NotSent != "" {
+			q.limited(e.NotSent)
+			return
+		}
 		outcome = e.Class.String()
+	}
+	if q.called == nil {
+		return
 	}
 	q.called(Call{Operation: operation, Outcome: outcome, Began: began, Took: time.Since(began)})
 }
@@ -375,7 +378,7 @@ func (q *inquiries) draw() bool {
 	ok := q.budget.take(time.Now())
 	q.mu.Unlock()
 	if !ok {
-		q.refused()
+		q.limited(limitUnknown)
 	}
 	return ok
 }

@@ -132,10 +132,12 @@ func New(cfg Config) (*Authenticator, error) {
 	if f.Observer.Call != nil {
 		a.stytch.called = func(c Call) { a.observe(func() { f.Observer.Call(c) }) }
 	}
-	a.stytch.refused = func() {
-		a.tally.budget.add()
+	a.stytch.limited = func(limit string) {
+		if limit == limitUnknown {
+			a.tally.budget.add()
+		}
 		if f.Observer.Limit != nil {
-			a.observe(func() { f.Observer.Limit(Limit{Name: "unknown tokens"}) })
+			a.observe(func() { f.Observer.Limit(Limit{Name: limit}) })
 		}
 	}
 	a.cookies.event = a.cookieEvent

@@ -56,13 +56,16 @@ type Event struct {
 // in the order of the changes of each session; they never hold up a request.
 // Events for an f that is 256 behind are dropped and counted in Event.Dropped;
 // a panic in f is logged and ends nothing. Neither unsubscribe nor Close waits
-// for a call under way, and after them there is no further one.
+// for a call that is under way or about to begin; there is none after that one.
 //
-// A process sees what its own requests show: a session ended elsewhere is
-// Gone when Stytch says so to this process, one extended elsewhere is Expired
-// when the end that is known here has come. Of 10,000 sessions at a time the
-// last state is known; beyond that those that end first are forgotten, and are
-// Authenticated again when they come back.
+// Every event is offered to every subscriber, so have few: a program with many
+// listeners, such as streams, subscribes once and passes events on itself.
+//
+// Events are what this process observes. A session that was ended elsewhere is
+// reported as Gone when Stytch next says so to this process; one that was
+// extended elsewhere may be reported as Expired. At most 10,000 sessions are
+// tracked; beyond that those that end first are dropped, and reported as
+// Authenticated if they are seen again.
 func (a *Authenticator) OnChange(f func(Event)) (unsubscribe func()) {
 	if a.zero() || f == nil {
 		return func() {}
@@ -124,11 +127,11 @@ func (c *changes) subscribe(f func(Event)) func() {
 	c.active.Add(1)
 	go func() {
 		for e := range s.queue {
-			if s.ended.Load() {
-				return
-			}
 			if e.Dropped > 0 {
 				c.log.say(slog.LevelWarn, "a subscriber of OnChange is too slow, events were dropped")
+			}
+			if s.ended.Load() {
+				return
 			}
 			c.call(f, e)
 		}

@@ -79,6 +79,7 @@ type denial struct {
 	detail string        // more of it, as constant
 	reject bool          // a credential came and was refused: invalid_token
 	outage bool          // Stytch could not be asked, for no fault of ours
+	unsent bool          // nor was it tried: a limit of this process kept the call back
 	gone   bool          // Stytch, or a revocation here, ended the session
 	retry  time.Duration // ErrUnavailable
 	within time.Duration // ErrStepUp: the least max age asked for; 0 for none

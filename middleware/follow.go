@@ -3,6 +3,7 @@ package middleware
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/stytchware/stytchware/sessionctx"
@@ -133,6 +134,7 @@ type watch struct {
 type followers struct {
 	running sync.WaitGroup
 
+	n      atomic.Int32 // of sessions, so that nobody waits for the lock while there are none
 	mu     sync.Mutex
 	closed bool
 	m      map[string]*watch
@@ -153,6 +155,7 @@ func (fs *followers) add(f *follower, s *sessionctx.Session, c credentials, live
 		w.expiry = time.AfterFunc(time.Until(s.ExpiresAt()), func() { fs.expire(w) })
 		w.confirm = time.AfterFunc(0, func() { confirm(w) })
 		fs.m[f.id] = w
+		fs.n.Add(1)
 	} else {
 		fs.move(w, s)
 	}
@@ -220,6 +223,7 @@ func (fs *followers) drop(w *watch) {
 	w.expiry.Stop()
 	w.confirm.Stop()
 	delete(fs.m, w.session.ID())
+	fs.n.Add(-1)
 }
 
 // expire ends what follows w if its end has come: it may just have moved.
@@ -239,6 +243,9 @@ func (fs *followers) expire(w *watch) {
 // moved moves the end of what follows the session to where it is by Stytch's
 // answer s, unless something newer was known of it.
 func (fs *followers) moved(s *sessionctx.Session) {
+	if fs.n.Load() == 0 {
+		return
+	}
 	fs.mu.Lock()
 	defer fs.mu.Unlock()
 	if w := fs.m[s.ID()]; w != nil {

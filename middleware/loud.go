@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 )
@@ -20,9 +21,11 @@ func (l *loud) nonsense(msg string) {
 	l.say(slog.LevelError, msg, slog.String("effect", "the request got 503; nobody was logged out"))
 }
 
-// panicked logs the type of a recovered value: its text may hold anything.
+// panicked logs the type of a recovered value, whose text may hold anything, and
+// where it was.
 func (l *loud) panicked(what string, p any) {
-	l.say(slog.LevelError, "panic in shared work", slog.String("work", what), slog.String("type", fmt.Sprintf("%T", p)))
+	l.sayOf(what, slog.LevelError, "panic in shared work", slog.String("work", what), slog.String("type", fmt.Sprintf("%T", p)),
+		slog.String("stack", string(debug.Stack())))
 }
 
 func (l *loud) servesStale() {
@@ -34,16 +37,23 @@ func (l *loud) cookie(err error) {
 }
 
 func (l *loud) say(level slog.Level, msg string, attrs ...slog.Attr) {
+	l.sayOf("", level, msg, attrs...)
+}
+
+// sayOf is say where one message is about several things, each of a kind of its
+// own.
+func (l *loud) sayOf(of string, level slog.Level, msg string, attrs ...slog.Attr) {
+	kind := msg + " " + of
 	now := time.Now()
 	l.mu.Lock()
-	if last, ok := l.last[msg]; ok && now.Sub(last) < time.Minute {
+	if last, ok := l.last[kind]; ok && now.Sub(last) < time.Minute {
 		l.mu.Unlock()
 		return
 	}
 	if l.last == nil {
 		l.last = make(map[string]time.Time)
 	}
-	l.last[msg] = now
+	l.last[kind] = now
 	l.mu.Unlock()
 	defer func() { _ = recover() }()
 	l.to.LogAttrs(context.Background(), level, "stytchware: "+msg, attrs...)

@@ -13,8 +13,8 @@ import (
 // Observer is told what an [Authenticator] does, as it happens: the place for
 // metrics and traces. Nil fields cost nothing. The functions are called on the
 // goroutine that does the work, many at a time, so they must be quick and safe
-// for concurrent use; a panic in one is logged and changes nothing. Every
-// string they get is one of a small fixed set: no id, no token, nothing a
+// for concurrent use; a panic in one is logged and changes nothing. They must not
+// call Close, which waits for them. Every string they get is one of a small fixed set: no id, no token, nothing a
 // client sent.
 type Observer struct {
 	_ [0]func()
@@ -22,7 +22,7 @@ type Observer struct {
 	Decision func(ctx context.Context, d Decision)    // a request was decided
 	Call     func(c Call)                             // a call to Stytch ended
 	KeyFetch func(k KeyFetch)                         // a fetch of the key set ended
-	Limit    func(l Limit)                            // a limit of this process refused a request
+	Limit    func(l Limit)                            // a limit of this process kept a call to Stytch back
 	Cookie   func(ctx context.Context, c CookieWrite) // a session cookie was written, or not
 }
 
@@ -55,10 +55,16 @@ type KeyFetch struct {
 	Took  time.Duration // 5 s at most
 }
 
-// Limit is a request that was refused by a limit of this process.
+// Limit is a call to Stytch that was not made because of a limit of this process.
+// Whoever waited for it got 503.
 type Limit struct {
-	Name string // "unknown tokens": the budget of Config.OpaqueRate
+	// Name is "unknown tokens" (the budget of Config.OpaqueRate), "in flight"
+	// (Config.MaxInFlight), "paused" (a 429 said for how long) or "breaker" (Stytch
+	// failed several times in a row; one call a second tries).
+	Name string
 }
+
+const limitUnknown = "unknown tokens"
 
 // CookieWrite is one session cookie that was written, cleared, or not written
 // because browsers would drop it.

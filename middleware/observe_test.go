@@ -1,6 +1,7 @@
 package middleware_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"log/slog"
@@ -8,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -196,6 +198,104 @@ func TestAllocWatched(t *testing.T) {
 			}); n > 2 {
 				t.Errorf("%s, %s: %v allocations, at most 2", c.name, name, n)
 			}
+		}
+	}
+}
+
+// An observer is told of calls that were made, and apart from them of those that
+// a limit kept back.
+func TestObserverIsToldOfCallsThatWereMade(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault     stytchtest.Fault
+		sent      int // of 20 stale sessions, one after the other
+		limit     string
+		kept      int
+		operation string
+	}{
+		"breaker": {stytchtest.Error(500, "internal_server_error"), 5, "breaker", 15, "authenticate"},
+		"paused":  {stytchtest.TooManyRequests("30"), 1, "paused", 19, "authenticate"},
+		"fine":    {nil, 20, "", 0, "authenticate"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var mu sync.Mutex
+			calls, limits := 0, map[string]int{}
+			inWorld(t, func(cfg *middleware.Config) {
+				cfg.Observer.Call = func(call middleware.Call) {
+					mu.Lock()
+					defer mu.Unlock()
+					if calls++; call.Operation != c.operation {
+						t.Errorf("%+v", call)
+					}
+				}
+				cfg.Observer.Limit = func(l middleware.Limit) {
+					mu.Lock()
+					defer mu.Unlock()
+					limits[l.Name]++
+				}
+			}, func(w *world) {
+				synctest.Wait()
+				w.project.FailAPI(c.fault)
+				explained := 0
+				h := w.auth.Load(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
+					if w.auth.Explain(r).Called {
+						explained++
+					}
+				}))
+				for range 20 {
+					w.get(h, cookies(w.stale(w.login())))
+				}
+				w.calls(c.sent)
+				mu.Lock()
+				defer mu.Unlock()
+				if calls != c.sent || explained != c.sent || limits[c.limit] != c.kept || c.kept > 0 && len(limits) != 1 {
+					t.Errorf("told of %d calls, explained %d, kept back %v; want %d and %d", calls, explained, limits, c.sent, c.kept)
+				}
+			})
+		})
+	}
+	t.Run("in flight", func(t *testing.T) {
+		var limits atomic.Int64
+		inWorld(t, func(cfg *middleware.Config) {
+			cfg.MaxInFlight = 2
+			cfg.Observer.Limit = func(l middleware.Limit) {
+				if l.Name == "in flight" {
+					limits.Add(1)
+				}
+			}
+		}, func(w *world) {
+			synctest.Wait()
+			w.project.FailAPI(stytchtest.Slow(time.Second))
+			var all sync.WaitGroup
+			for range 5 {
+				tokens := w.stale(w.login())
+				all.Go(func() { w.get(nil, cookies(tokens)) })
+			}
+			all.Wait()
+			if n := limits.Load(); n != 3 {
+				t.Errorf("told of %d", n)
+			}
+		})
+	})
+}
+
+// A panic of one kind does not hide another's from the log, which says where
+// it was and not what was thrown.
+func TestPanicsAreToldApart(t *testing.T) {
+	var out bytes.Buffer
+	inWorld(t, func(c *middleware.Config) {
+		c.Logger = slog.New(slog.NewTextHandler(&out, nil))
+		c.Observer.Decision = func(context.Context, middleware.Decision) { panic("hunter2") }
+	}, func(w *world) {
+		defer w.auth.OnChange(func(middleware.Event) { panic("hunter2") })()
+		for range 3 {
+			w.get(nil, cookies(w.login().Tokens))
+		}
+		synctest.Wait()
+		_ = w.auth.Close()
+	})
+	for text, n := range map[string]int{"work=Observer": 1, `work="a subscriber of OnChange"`: 1, "observe_test.go": 2, "hunter2": 0} {
+		if got := strings.Count(out.String(), text); got < n || n == 0 && got > 0 {
+			t.Errorf("%q %d times, want %d:\n%s", text, got, n, out.String())
 		}
 	}
 }

@@ -45,7 +45,7 @@ var (
 	carriers   = setOf("none", "bearer", "headers", "cookies")
 	operations = setOf("authenticate", "revoke")
 	answers    = setOf("ok", "gone", "setup", "now")
-	limits     = setOf("unknown tokens")
+	limits     = setOf("unknown tokens", "in flight", "paused", "breaker")
 	cookies    = setOf("token", "jwt")
 	actions    = setOf("set", "cleared", "too large")
 )
@@ -73,7 +73,7 @@ func oneOf(known map[string]bool, s string) string {
 //	stytchware.call.duration      histogram  operation, outcome         s; calls to Stytch
 //	stytchware.key_fetch.duration histogram  outcome                    s; fetches of the key set
 //	stytchware.keys               gauge                                 usable keys
-//	stytchware.limits             counter    name                       requests refused by a limit here
+//	stytchware.limits             counter    name                       calls to Stytch that a limit here kept back
 //	stytchware.cookies            counter    cookie, action             session cookies written, cleared, too large
 //
 // and a client span for each call to Stytch. One call may serve many requests
@@ -97,7 +97,7 @@ func New(o Options) (middleware.Observer, error) {
 	calls := m.seconds("stytchware.call.duration", "Calls to Stytch, a retry included.", slow...)
 	fetches := m.seconds("stytchware.key_fetch.duration", "Fetches of the project's key set.", slow...)
 	keys := m.gauge("stytchware.keys", "{key}", "Usable keys of the project.")
-	limited := m.counter("stytchware.limits", "{request}", "Requests refused by a limit of this process.")
+	limited := m.counter("stytchware.limits", "{call}", "Calls to Stytch that a limit of this process kept back.")
 	written := m.counter("stytchware.cookies", "{cookie}", "Session cookies written, cleared, or too large to write.")
 
 	var address []attribute.KeyValue

@@ -31,7 +31,7 @@ var imports = map[string]string{
 	"jwks": "github.com/stytchware/stytchware/jwks", "stytchtest": "github.com/stytchware/stytchware/stytchtest",
 	"http": "net/http", "httptest": "net/http/httptest", "time": "time", "errors": "errors", "fmt": "fmt", "log": "log", "os": "os",
 	"context": "context", "testing": "testing", "slog": "log/slog", "json": "encoding/json", "hex": "encoding/hex", "synctest": "testing/synctest",
-	"chi": "github.com/go-chi/chi/v5", "strings": "strings", "io": "io", "url": "net/url", "rand": "crypto/rand",
+	"chi": "github.com/go-chi/chi/v5", "strings": "strings", "strconv": "strconv", "io": "io", "url": "net/url", "rand": "crypto/rand",
 }
 
 func TestDocumentsCompile(t *testing.T) {

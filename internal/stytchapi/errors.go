@@ -44,6 +44,7 @@ type Error struct {
 	Status     int           // 0 if there was no answer
 	RequestID  string        // sanitised and cut
 	RetryAfter time.Duration // Now: how long to wait; at least 1 s
+	NotSent    string        // the limit that kept the call back: "paused", "in flight" or "breaker"; else ""
 
 	reason string // our words for the cause
 	cause  error

@@ -7,6 +7,13 @@ import (
 	"time"
 )
 
+// Error.NotSent.
+const (
+	limitPaused   = "paused"
+	limitInFlight = "in flight"
+	limitBreaker  = "breaker"
+)
+
 // Limits of the gate.
 const (
 	maxFailures = 5 // in a row, then the breaker opens
@@ -61,12 +68,12 @@ func (g *gate) enter(now time.Time) (pass, *Error) {
 	defer g.mu.Unlock()
 	switch {
 	case now.Before(g.pausedUntil):
-		return pass{}, refused("paused after a 429", g.rest(now))
+		return pass{}, refused("paused after a 429", limitPaused, g.rest(now))
 	case g.inFlight >= g.max:
-		return pass{}, refused("too many calls in flight", time.Second)
+		return pass{}, refused("too many calls in flight", limitInFlight, time.Second)
 	case g.failures >= maxFailures:
 		if now.Before(g.nextProbe) {
-			return pass{}, refused("Stytch has failed several times in a row", probeEvery)
+			return pass{}, refused("Stytch has failed several times in a row", limitBreaker, probeEvery)
 		}
 		g.nextProbe = now.Add(probeEvery)
 	}
@@ -74,8 +81,8 @@ func (g *gate) enter(now time.Time) (pass, *Error) {
 	return pass{g.pauses}, nil
 }
 
-func refused(reason string, d time.Duration) *Error {
-	return &Error{Class: Now, RetryAfter: d, reason: "not sent: " + reason}
+func refused(reason, limit string, d time.Duration) *Error {
+	return &Error{Class: Now, RetryAfter: d, NotSent: limit, reason: "not sent: " + reason}
 }
 
 // clear tells whether a call that is out already may try again. A probe may
