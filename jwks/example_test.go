@@ -83,6 +83,7 @@ func ExampleVerifier_Cached() {
 // Whether a process has what it needs, for a readiness probe.
 func ExampleVerifier_Stats() {
 	project := stytchtest.New(stytchtest.Options{})
+	project.KeySet() // makes the key now, which takes a moment
 	fetched := make(chan jwks.Fetch, 1)
 	verifier, err := jwks.New(jwks.Config{
 		ProjectID:  project.ID(),

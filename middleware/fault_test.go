@@ -265,7 +265,7 @@ func (s *shop) open(stytch string, change func(*middleware.Config)) {
 	}
 	began := time.Now()
 	auth, err := middleware.New(cfg)
-	if d := time.Since(began); err != nil || d > time.Second {
+	if d := time.Since(began); err != nil || d > 4*time.Second { // waiting for a network that hangs takes 5 s; in a bubble the tests want 0
 		s.Fatalf("New: %v after %s", err, d)
 	}
 	s.Cleanup(func() { _ = auth.Close() })
@@ -528,9 +528,16 @@ func (s *shop) through(stytch string, f wireFault, where string, atStart bool) {
 func TestServerGoneAndBack(t *testing.T) {
 	project := stytchtest.New(stytchtest.Options{})
 	listen := func(address string) *httptest.Server {
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			t.Fatal(err)
+		var l net.Listener
+		for began := time.Now(); ; {
+			var err error
+			if l, err = net.Listen("tcp", address); err == nil {
+				break
+			}
+			if time.Since(began) > 20*time.Second { // somebody else may have the port for a moment
+				t.Fatal(err)
+			}
+			<-time.After(100 * time.Millisecond)
 		}
 		server := httptest.NewUnstartedServer(project)
 		_ = server.Listener.Close()
@@ -869,7 +876,7 @@ func TestCloseEndsConnections(t *testing.T) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for began := time.Now(); open.Load() > 0; <-tick.C {
-		if time.Since(began) > 5*time.Second {
+		if time.Since(began) > 20*time.Second {
 			t.Fatalf("%d connections to Stytch are open after Close", open.Load())
 		}
 	}
@@ -909,7 +916,8 @@ func TestNobodyGetsAnothersSession(t *testing.T) {
 	if testing.Short() {
 		rounds = 10
 	}
-	one := func(u user) {
+	one := func(u user) (ok bool) {
+		ok = true // but for a 503
 		ctx, cancel := context.WithCancel(context.Background())
 		defer cancel()
 		leaves := rand.N(10) == 0
@@ -920,7 +928,7 @@ func TestNobodyGetsAnothersSession(t *testing.T) {
 		r, err := http.NewRequestWithContext(ctx, "GET", s.url+paths[rand.N(len(paths))], nil)
 		if err != nil {
 			t.Error(err)
-			return
+			return ok
 		}
 		u.options[rand.N(len(u.options))](r)
 		res, err := s.client.Do(r)
@@ -929,23 +937,24 @@ func TestNobodyGetsAnothersSession(t *testing.T) {
 				t.Error(err)
 			}
 			left.Add(1)
-			return
+			return ok
 		}
 		defer res.Body.Close()
 		body, err := io.ReadAll(res.Body)
 		if err != nil && leaves {
 			left.Add(1)
-			return
+			return ok
 		}
 		switch want := u.ID + " " + u.UserID; {
-		case res.StatusCode == 503 && res.Header["Set-Cookie"] == nil: // a machine under load may miss the deadline
+		case res.StatusCode == 503: // a machine under load may miss the deadline, of a guard's second call too
 			missed.Add(1)
-			return
+			ok = false
 		case res.StatusCode != 200 || string(body) != want:
 			t.Errorf("%d %q, want %q", res.StatusCode, body, want)
-			return
+			return ok
+		default:
+			answered.Add(1)
 		}
-		answered.Add(1)
 		for _, c := range res.Cookies() {
 			written.Add(1)
 			switch c.Name {
@@ -959,13 +968,18 @@ func TestNobodyGetsAnothersSession(t *testing.T) {
 				}
 			}
 		}
+		return ok
 	}
 	var clients sync.WaitGroup
 	for _, u := range users {
 		for range 2 {
 			clients.Go(func() {
-				for range rounds {
-					one(u)
+				for n, began := 0, time.Now(); n < rounds && time.Since(began) < time.Minute; {
+					if one(u) {
+						n++
+						continue
+					}
+					<-time.After(50 * time.Millisecond) // the breaker may be open
 				}
 			})
 		}

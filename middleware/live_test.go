@@ -68,6 +68,8 @@ func TestStreamsOnSockets(t *testing.T) {
 			server.EnableHTTP2 = c.h2
 			server.StartTLS()
 			defer server.Close()
+			// open returns the stream after its first event; nil if the session was
+			// over before it began.
 			open := func(s stytchtest.Session) *bufio.Reader {
 				r, _ := http.NewRequestWithContext(t.Context(), "GET", server.URL, nil)
 				stytchtest.AddBearer(r, s.Tokens.SessionJWT)
@@ -76,6 +78,9 @@ func TestStreamsOnSockets(t *testing.T) {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { got.Body.Close() })
+				if _, live := w.project.Session(s.ID); !live && got.StatusCode == 401 {
+					return nil
+				}
 				if got.StatusCode != 200 || (got.ProtoMajor == 2) != c.h2 {
 					t.Fatalf("%s %s", got.Proto, got.Status)
 				}
@@ -86,29 +91,49 @@ func TestStreamsOnSockets(t *testing.T) {
 				_, _ = body.ReadString('\n')
 				return body
 			}
-			rest := func(what string, body *bufio.Reader, began time.Time) {
+			rest := func(what string, body *bufio.Reader, began time.Time) time.Duration {
 				got, err := io.ReadAll(body)
-				if took := time.Since(began); string(got) != "data: true\n\n" || err != nil || took > time.Second {
+				took := time.Since(began)
+				if string(got) != "data: true\n\n" || err != nil {
 					t.Errorf("%s: %q, %v after %v", what, got, err, took)
 				}
+				return took
 			}
-			s := w.login()
-			body := open(s)
-			began := time.Now()
-			if _, err := w.revoke(bearer(s.Tokens.SessionJWT)); err != nil {
-				t.Fatal(err)
+			// A machine under load may stand still for a second: one of a few
+			// attempts must be in time, and all of them right.
+			inTime := func(what string, attempt func(lasts time.Duration) time.Duration) {
+				var all []time.Duration
+				for _, lasts := range []time.Duration{2 * time.Second, 4 * time.Second, 8 * time.Second, 30 * time.Second} {
+					took := attempt(lasts)
+					if took <= time.Second {
+						return
+					}
+					all = append(all, took)
+				}
+				t.Errorf("%s: ended after %v", what, all)
 			}
-			rest("revoked", body, began)
-			short := w.project.Login(stytchtest.Login{Duration: 2 * time.Second})
-			end, ok := w.project.Session(short.ID)
-			if !ok {
-				t.Fatal("the session is over already")
-			}
-			body = open(short)
-			rest("expired", body, end.ExpiresAt())
-			if early := time.Until(end.ExpiresAt()); early > 0 {
-				t.Errorf("ended %v too early", early)
-			}
+			inTime("revoked", func(time.Duration) time.Duration {
+				s := w.login()
+				body := open(s)
+				began := time.Now()
+				if _, err := w.revoke(bearer(s.Tokens.SessionJWT)); err != nil {
+					t.Fatal(err)
+				}
+				return rest("revoked", body, began)
+			})
+			inTime("expired", func(lasts time.Duration) time.Duration {
+				short := w.project.Login(stytchtest.Login{Duration: lasts})
+				end, ok := w.project.Session(short.ID)
+				body := open(short)
+				if !ok || body == nil {
+					return lasts // it was over before anything could be seen
+				}
+				took := rest("expired", body, end.ExpiresAt())
+				if took < 0 {
+					t.Errorf("ended %v too early", -took)
+				}
+				return took
+			})
 			if n := middleware.SizesOf(w.auth).Followers; n != 0 {
 				t.Errorf("%d entries are left", n)
 			}

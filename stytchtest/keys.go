@@ -82,19 +82,23 @@ func (p *Project) KeyID() string {
 // old keys stay in the key set, as they do at Stytch for a month.
 func (p *Project) RotateKey() string {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.rotate()
-	return p.keys[0].kid
+	key := p.keys[0]
+	p.mu.Unlock()
+	key.material() // made here, where no request waits for it
+	return key.kid
 }
 
 // RotateKeyHard is RotateKey and DropOldKeys in one step: no JWT signed before
 // verifies any more.
 func (p *Project) RotateKeyHard() string {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.rotate()
 	p.keys = p.keys[:1]
-	return p.keys[0].kid
+	key := p.keys[0]
+	p.mu.Unlock()
+	key.material()
+	return key.kid
 }
 
 // DropOldKeys takes every key but the one that signs out of the key set.

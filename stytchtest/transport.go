@@ -57,7 +57,9 @@ func (t *transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	served := make(chan outcome, 1)
 	go func() {
 		defer cancel()
-		served <- serve(t.project, serverRequest(ctx, r, body))
+		o := serve(t.project, serverRequest(ctx, r, body))
+		cancel() // as net/http does: a request's context ends with its handler
+		served <- o
 	}()
 	select {
 	case o := <-served:

@@ -333,6 +333,7 @@ func TestNothingNamedIsFetched(t *testing.T) {
 	}()
 	elsewhere := "http://" + l.Addr().String() + "/keys"
 	p := stytchtest.NewServer(t, stytchtest.Options{})
+	p.KeySet() // makes the key now: a first fetch that takes too long would be made again
 	p.FailKeys(stytchtest.Rewrite(func(set map[string]any) {
 		for _, k := range set["keys"].([]any) {
 			k.(map[string]any)["x5u"], k.(map[string]any)["jku"] = elsewhere, elsewhere

@@ -12,7 +12,7 @@ export function launch(...more) {
 }
 
 // until returns what f returns as soon as that is truthy.
-export async function until(what, f, seconds = 10) {
+export async function until(what, f, seconds = 60) {
   const deadline = Date.now() + seconds * 1000;
   for (;;) {
     const got = await f();

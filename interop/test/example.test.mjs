@@ -29,7 +29,7 @@ async function visit(t, name, options) {
   const server = await start(program, [], own);
   const url = /http:\S+/.exec(await server.nextLine())[0];
   const context = await browser.newContext({ reducedMotion: "reduce", ...options });
-  context.setDefaultTimeout(10_000);
+  context.setDefaultTimeout(60_000);
   const wrong = [], foreign = [];
   context.on("weberror", (e) => wrong.push(String(e.error())));
   context.on("console", (m) => {

@@ -52,8 +52,15 @@ test("the page, by mouse, beside the browser SDK pointed there by a resolver rul
   await page.getByRole("button", { name: "Log in" }).click();
   await page.getByRole("heading", { name: /^Tokens of session-test-/ }).waitFor();
   await context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  // It says "Copied" for a moment only, so it is watched from before.
+  await page.evaluate(() => {
+    const button = document.querySelector("[data-copy=token]");
+    window.copied = new Promise((done) => {
+      new MutationObserver(() => button.textContent === "Copied" && done()).observe(button, { childList: true, characterData: true, subtree: true });
+    });
+  });
   await page.locator("[data-copy=token]").click();
-  await page.getByRole("button", { name: "Copied" }).waitFor();
+  await page.evaluate(() => window.copied);
   const token = await page.locator("#token").innerText();
   const jwt = await page.locator("#jwt").innerText();
   assert.equal(await page.evaluate(() => navigator.clipboard.readText()), token);

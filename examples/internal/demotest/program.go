@@ -39,7 +39,7 @@ func command(t *testing.T, variables ...string) *exec.Cmd {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	t.Cleanup(cancel)
 	c := exec.CommandContext(ctx, self)
 	// GOCOVERDIR keeps a binary built for coverage from complaining.
@@ -165,7 +165,9 @@ func shutdown(t *testing.T, sig os.Signal) {
 	if err := c.Wait(); err != nil {
 		t.Errorf("the program ended with %v; stderr %q", err, stderr.String())
 	}
-	if took := time.Since(began); took > 5*time.Second {
+	// The program gives itself 4 s and says so when they are over, which is
+	// looked for below; the rest is for a machine under load.
+	if took := time.Since(began); took > 20*time.Second {
 		t.Errorf("the shutdown took %v", took)
 	}
 	if strings.Contains(stderr.String(), string(token[1])) || strings.Contains(stderr.String(), "cutting off") {

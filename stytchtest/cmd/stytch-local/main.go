@@ -139,6 +139,7 @@ func run(ctx context.Context, args []string, out, usage io.Writer) error {
 		// What makes Go and Node trust the certificate.
 		env = append(env, variable{"SSL_CERT_FILE", o.certificate}, variable{"NODE_EXTRA_CA_CERTS", o.certificate})
 	}
+	project.KeySet() // makes its key, before anybody waits for it
 	fmt.Fprintf(out, "# stytch-local: a Stytch project in memory. Open %s/ to log in.\n", base)
 	for _, v := range env {
 		fmt.Fprintf(out, "%s=%s\n", v.Name, shellQuote(v.Value))
