@@ -58,8 +58,8 @@ type Config struct {
 	LoginURL, StepUpURL string
 
 	// ErrorHandler answers every denied request, many at a time. err is one of
-	// this package's: see [Status] and [RetryAfter], and set Cache-Control:
-	// no-store. Session cookies may have been written or cleared already. What
+	// this package's: see [Status], [Challenge] and [RetryAfter], and set
+	// Cache-Control: no-store. Session cookies may have been written or cleared already. What
 	// it does not care to answer itself it gives to [Authenticator.Deny], which
 	// then writes the default answer. Default: that answer.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
@@ -170,6 +170,10 @@ func (c Config) freeze() (*frozen, error) {
 		wrong("Secret", "is missing")
 	case strings.ContainsFunc(c.Secret, func(r rune) bool { return r <= ' ' || r >= 0x7f }):
 		wrong("Secret", "holds white space or characters that no secret has")
+	case strings.HasPrefix(c.Secret, "project-"):
+		wrong("Secret", "is a project id")
+	case strings.HasPrefix(c.Secret, "public-token-"):
+		wrong("Secret", "is a public token, which is for front ends")
 	case test && strings.HasPrefix(c.Secret, "secret-live-"), live && strings.HasPrefix(c.Secret, "secret-test-"):
 		wrong("Secret", "is of another environment than ProjectID")
 	}
@@ -216,6 +220,8 @@ func (c Config) freeze() (*frozen, error) {
 			*d.value = d.zero
 		case d.field == "OpaqueTTL" && *d.value == NoCache:
 			*d.value = 0
+		case *d.value < 0 && d.field == "OpaqueTTL":
+			wrong(d.field, "must not be negative, but for NoCache")
 		case *d.value < 0:
 			wrong(d.field, "must not be negative")
 		case *d.value > time.Hour:

@@ -66,6 +66,17 @@ var problems = func() map[int]string {
 	return all
 }()
 
+// Challenge returns the WWW-Authenticate header that the default answer to an
+// error of this package has (RFC 6750, RFC 9470), such as
+// `Bearer error="invalid_token"`; "" for none. An ErrorHandler that answers
+// itself sets it, so that clients can tell a step-up from a login.
+func Challenge(err error) string {
+	if err == nil {
+		return ""
+	}
+	return denialOf(err).challenge()
+}
+
 // challenge is the WWW-Authenticate header (RFC 6750, section 3; RFC 9470,
 // section 3).
 func (d *denial) challenge() string {

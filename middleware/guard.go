@@ -132,6 +132,7 @@ func (a *Authenticator) states(ctx context.Context) (inner, own *state) {
 // Load adds Vary for what carries credentials, and writes new cookies, before
 // next runs; next gets the ResponseWriter that the server gave.
 func (a *Authenticator) Load(next http.Handler) http.Handler {
+	mustHandle(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner, had := a.states(r.Context())
 		switch {
@@ -168,7 +169,16 @@ func (a *Authenticator) Require(reqs ...Requirement) func(http.Handler) http.Han
 	return func(next http.Handler) http.Handler { return a.guard(&q, next) }
 }
 
+// mustHandle panics where a program is wired up wrongly, and not only when the
+// first request comes.
+func mustHandle(next http.Handler) {
+	if next == nil {
+		panic("middleware: nil handler")
+	}
+}
+
 func (a *Authenticator) guard(q *needs, next http.Handler) http.Handler {
+	mustHandle(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		inner, had := a.states(r.Context())
 		began := a.observed()

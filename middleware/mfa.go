@@ -74,7 +74,7 @@ func join(reqs []Requirement) (q needs) {
 		case r&(1<<reqBits-1) == reqLeast && amount > 0:
 			q.least = max(q.least, int(amount))
 		default:
-			panic("middleware: Require takes MFA, Fresh, Within and MinFactors")
+			panic("middleware: Require takes MFA, Fresh, Within and MinFactors, as separate arguments")
 		}
 	}
 	return q

@@ -327,7 +327,12 @@ func TestConformFindsWhatIsBroken(t *testing.T) {
 			})
 		}, want: []string{"two factors (bearer): is refused"}},
 		{name: "no such route", route: session, handler: func(*middleware.Authenticator) http.Handler { return http.NotFoundHandler() },
-			want: []string{"two factors (cookies): does not reach the route", "anonymous (no credential): is let in"}},
+			only: true, want: []string{"every case: there is no such route: nothing else was tried"}},
+		{name: "another method", route: stytchtest.Route{Path: "/", Needs: stytchtest.NeedsSession}, handler: func(*middleware.Authenticator) http.Handler {
+			mux := http.NewServeMux()
+			mux.Handle("POST /", http.NotFoundHandler())
+			return mux
+		}, only: true, want: []string{"every case: there is no such route: nothing else was tried"}},
 		{name: "answers for everybody's cache", route: session, handler: func(a *middleware.Authenticator) http.Handler {
 			return a.RequireSession(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 				w.Header().Set("Cache-Control", "public, max-age=60")
@@ -424,4 +429,22 @@ func ExampleAudit() {
 	// Output:
 	// 10 findings, the first:
 	// POST /transfer: two factors of one class (cookies): is let in: status 200
+}
+
+// A Route that cannot be is a mistake of the test's, said at once.
+func TestConformOfNoRoute(t *testing.T) {
+	p := stytchtest.New(stytchtest.Options{})
+	for want, route := range map[string]stytchtest.Route{
+		`stytchtest: Route.Path "account" is neither a path, which begins with /, nor a URL`: {Path: "account"},
+		"stytchtest: Route.Within must not be negative":                                      {Path: "/", Within: -1},
+	} {
+		func() {
+			defer func() {
+				if p := recover(); p != want {
+					t.Errorf("panic %v, want %q", p, want)
+				}
+			}()
+			stytchtest.Audit(http.NotFoundHandler(), p, route)
+		}()
+	}
 }

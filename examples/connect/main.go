@@ -5,11 +5,14 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
+	"os"
 	"strconv"
 	"time"
 
@@ -38,7 +41,11 @@ func main() {
 	}
 	defer auth.Close()
 
-	const addr = "127.0.0.1:8080"
+	ln, err := net.Listen("tcp", cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"))
+	if err != nil {
+		log.Fatal(err, "; ADDR sets another address")
+	}
+	addr := ln.Addr()
 	one := project.Login(stytchtest.Login{})
 	two := project.Login(stytchtest.Login{Factors: []stytchtest.Factor{stytchtest.EmailMagicLink(), stytchtest.SMS()}})
 	fmt.Printf("listening on http://%s, try\n", addr)
@@ -55,8 +62,8 @@ func main() {
 		fmt.Println("work for", s.UserID())
 		return nil
 	}}))
-	server := &http.Server{Addr: addr, Handler: service(auth), ReadHeaderTimeout: 5 * time.Second}
-	log.Fatal(server.ListenAndServe())
+	server := &http.Server{Handler: service(auth), ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.Serve(ln))
 }
 
 // service guards each procedure by the handler that connect makes of it.
@@ -108,7 +115,9 @@ func deny(w http.ResponseWriter, r *http.Request, err error) {
 	text := "the session was refused"
 	if errors.Is(err, middleware.ErrStepUp) {
 		text = "a second factor is needed"
-		w.Header().Set("WWW-Authenticate", `Bearer error="insufficient_user_authentication"`)
+	}
+	if challenge := middleware.Challenge(err); challenge != "" {
+		w.Header().Set("WWW-Authenticate", challenge)
 	}
 	if d := middleware.RetryAfter(err); d > 0 {
 		w.Header().Set("Retry-After", strconv.Itoa(int(d.Seconds())))

@@ -53,18 +53,22 @@ func TestProcedures(t *testing.T) {
 	project, server := start(t)
 	one := project.Login(stytchtest.Login{UserID: "user-test-one"})
 	two := project.Login(stytchtest.Login{UserID: "user-test-two", Factors: []stytchtest.Factor{stytchtest.EmailMagicLink(), stytchtest.SMS()}})
-	const stepUp = `Bearer error="insufficient_user_authentication"`
+	const (
+		stepUp  = `Bearer error="insufficient_user_authentication"`
+		login   = `Bearer realm="session"`
+		invalid = `Bearer error="invalid_token"`
+	)
 	for protocol, options := range protocols {
 		for _, c := range []struct {
 			name, procedure, token string
 			code                   connect.Code // 0: the call succeeds
 			user, challenge        string
 		}{
-			{"anonymous", whoAmI, "", connect.CodeUnauthenticated, "", ""},
-			{"rubbish", whoAmI, "a.b.c", connect.CodeUnauthenticated, "", ""},
+			{"anonymous", whoAmI, "", connect.CodeUnauthenticated, "", login},
+			{"rubbish", whoAmI, "a.b.c", connect.CodeUnauthenticated, "", invalid},
 			{"session", whoAmI, one.Tokens.SessionJWT, 0, "user-test-one", ""},
 			{"session token", whoAmI, two.Tokens.SessionToken, 0, "user-test-two", ""},
-			{"anonymous, MFA", transfer, "", connect.CodeUnauthenticated, "", ""},
+			{"anonymous, MFA", transfer, "", connect.CodeUnauthenticated, "", login},
 			{"one factor", transfer, one.Tokens.SessionJWT, connect.CodeUnauthenticated, "", stepUp},
 			{"two factors", transfer, two.Tokens.SessionJWT, 0, "user-test-two", ""},
 		} {

@@ -3,9 +3,13 @@
 package main
 
 import (
+	"cmp"
+	"errors"
 	"fmt"
 	"log"
+	"net"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/labstack/echo/v4"
@@ -23,7 +27,10 @@ func main() {
 	}
 	defer auth.Close()
 
-	const addr = "127.0.0.1:8080"
+	ln, err := net.Listen("tcp", cmp.Or(os.Getenv("ADDR"), "127.0.0.1:8080"))
+	if err != nil {
+		log.Fatal(err, "; ADDR sets another address")
+	}
 	fmt.Printf(`listening on http://%[1]s, try
     curl -i -c jar -b jar http://%[1]s/account
     curl -i -c jar -b jar -X POST http://%[1]s/demo/login
@@ -31,9 +38,9 @@ func main() {
     curl -i -c jar -b jar -X POST http://%[1]s/transfer
     curl -i -c jar -b jar -X POST http://%[1]s/demo/step-up
     curl -i -c jar -b jar -X POST http://%[1]s/transfer
-`, addr)
-	server := &http.Server{Addr: addr, Handler: site(auth, project), ReadHeaderTimeout: 5 * time.Second}
-	log.Fatal(server.ListenAndServe())
+`, ln.Addr())
+	server := &http.Server{Handler: site(auth, project), ReadHeaderTimeout: 5 * time.Second}
+	log.Fatal(server.Serve(ln))
 }
 
 // site is the whole program as a handler.
@@ -45,7 +52,8 @@ func site(auth *middleware.Authenticator, project *stytchtest.Project) http.Hand
 	e.POST("/transfer", whoami, echo.WrapMiddleware(auth.RequireMFA))
 	e.POST("/payout", whoami, echo.WrapMiddleware(auth.Require(middleware.Within(5*time.Minute))))
 	e.POST("/logout", func(c echo.Context) error {
-		if err := auth.Revoke(c.Response(), c.Request()); err != nil {
+		err := auth.Revoke(c.Response(), c.Request())
+		if err != nil && !errors.Is(err, middleware.ErrUnavailable) { // unavailable: logged out here, Stytch is told later
 			auth.Deny(c.Response(), c.Request(), err)
 			return nil
 		}

@@ -20,6 +20,8 @@ const (
 // puts the name of the configuration field in front.
 var (
 	errProject = errors.New("must be a Stytch project id: project-test-… or project-live-…, letters, digits and hyphens")
+	errLive    = errors.New("is Stytch's live API, but ProjectID is of a test project")
+	errTest    = errors.New("is Stytch's test API, but ProjectID is of a live project")
 	errURL     = errors.New("must be a URL such as https://login.example.com")
 	errScheme  = errors.New("must be https; http is for a loopback address only")
 	errHost    = errors.New("must have a host of letters, digits, dots and hyphens, or an IP address, and no port or one from 1 to 65535")
@@ -53,7 +55,7 @@ func Resolve(projectID, raw string) (string, error) {
 		return Test, nil
 	}
 	u, err := url.Parse(raw)
-	if err != nil || u.Opaque != "" {
+	if err != nil || u.Opaque != "" || u.Scheme == "" {
 		return "", errURL
 	}
 	if u.Scheme != "https" && u.Scheme != "http" {
@@ -69,7 +71,14 @@ func Resolve(projectID, raw string) (string, error) {
 	if u.Scheme == "http" && !loopback {
 		return "", errScheme
 	}
-	return u.Scheme + "://" + strings.ToLower(u.Host), nil
+	base := u.Scheme + "://" + strings.ToLower(u.Host)
+	switch {
+	case base == Live && strings.HasPrefix(projectID, "project-test-"):
+		return "", errLive
+	case base == Test && strings.HasPrefix(projectID, "project-live-"):
+		return "", errTest
+	}
+	return base, nil
 }
 
 // host tells whether u's host and port are well formed, and whether the host
