@@ -81,7 +81,7 @@ type Handlers struct {
 
 // Handlers returns the handlers, using auth for what changes a session.
 func (s *Site) Handlers(auth *middleware.Authenticator) Handlers {
-	a := &app{Site: s, auth: auth}
+	a := &app{Site: s, auth: auth, streams: &streams{auth: auth}}
 	return Handlers{
 		Page:     a.page,
 		Assets:   a.assets,
@@ -99,5 +99,6 @@ func (s *Site) Handlers(auth *middleware.Authenticator) Handlers {
 // app is a Site with its authenticator.
 type app struct {
 	*Site
-	auth *middleware.Authenticator
+	auth    *middleware.Authenticator
+	streams *streams
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/stytchware/stytchware/middleware"
@@ -31,18 +32,8 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := a.auth.Follow(r.Context())
 	defer cancel()
-	id := s.ID()
-	changed := make(chan *sessionctx.Session, 1)
-	defer a.auth.OnChange(func(e middleware.Event) {
-		if e.SessionID != id || e.Session == nil || e.Change == middleware.Revoked || e.Change == middleware.Expired || e.Change == middleware.Gone {
-			return
-		}
-		select { // only the newest counts
-		case <-changed:
-		default:
-		}
-		changed <- e.Session
-	})()
+	changed, leave := a.streams.join(s.ID())
+	defer leave()
 
 	h := w.Header()
 	h.Set("Content-Type", "text/event-stream")
@@ -93,6 +84,59 @@ func (a *app) events(w http.ResponseWriter, r *http.Request) {
 				return
 			}
 		}
+	}
+}
+
+// streams passes changes of sessions on to the event streams that show them. One
+// subscriber of OnChange serves all, while there are any.
+type streams struct {
+	auth *middleware.Authenticator
+
+	mu          sync.Mutex
+	all         map[string]map[chan *sessionctx.Session]bool // by session id
+	unsubscribe func()
+}
+
+// join gives the newest state of the session whenever it changes, until leave.
+func (s *streams) join(id string) (changed <-chan *sessionctx.Session, leave func()) {
+	c := make(chan *sessionctx.Session, 1)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.all == nil {
+		s.all = map[string]map[chan *sessionctx.Session]bool{}
+		s.unsubscribe = s.auth.OnChange(s.tell)
+	}
+	if s.all[id] == nil {
+		s.all[id] = map[chan *sessionctx.Session]bool{}
+	}
+	s.all[id][c] = true
+	return c, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if delete(s.all[id], c); len(s.all[id]) == 0 {
+			delete(s.all, id)
+		}
+		if len(s.all) == 0 {
+			s.unsubscribe()
+			s.all = nil
+		}
+	}
+}
+
+// tell is the subscriber. That a session is over the streams know from Follow.
+func (s *streams) tell(e middleware.Event) {
+	switch e.Change {
+	case middleware.Revoked, middleware.Expired, middleware.Gone:
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.all[e.SessionID] {
+		select { // only the newest counts
+		case <-c:
+		default:
+		}
+		c <- e.Session
 	}
 }
 

@@ -156,7 +156,7 @@ func (in *inside) stepUp(w http.ResponseWriter, r *http.Request) {
 	s, _ := sessionctx.From(r.Context())
 	answer, err := in.call(r.Context(), "/v1/otps/sms/send", map[string]any{"phone_number": phone, "user_id": s.UserID()})
 	if err != nil {
-		in.refuse(w, err, "Codes cannot be sent to that number.")
+		in.refuse(w, err, "No code can be sent to that number: it belongs to another user, or is none.")
 		return
 	}
 	reply(w, http.StatusAccepted, map[string]string{"phone_id": answer.PhoneID})

@@ -60,14 +60,22 @@ func (s *Site) Serve(h http.Handler) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen on ADDR: %w", err)
 	}
-	fmt.Printf("%s: listening on http://%s\n", s.name, ln.Addr())
+	fmt.Printf("%s: listening on http://%s\n", s.name, reachable(ln.Addr()))
 	if s.project != nil {
 		fmt.Printf("%s: no Stytch account configured, so a project in memory answers; open the address and log in with any e-mail address\n", s.name)
 		if tcp, ok := ln.Addr().(*net.TCPAddr); ok && !tcp.IP.IsLoopback() {
-			s.log.Warn("anybody who can reach this address can log in as anybody: the inbox of the project in memory is public")
+			s.log.Warn("anybody who can reach this address can log in as anybody: the inbox of the project in memory is public; by plain http from other machines nobody stays logged in, as browsers drop Secure cookies")
 		}
 	}
 	return s.serve(ctx, ln, h)
+}
+
+// reachable is addr as a browser on this machine can open it.
+func reachable(addr net.Addr) string {
+	if tcp, ok := addr.(*net.TCPAddr); ok && tcp.IP.IsUnspecified() {
+		return fmt.Sprintf("127.0.0.1:%d", tcp.Port)
+	}
+	return addr.String()
 }
 
 func (s *Site) serve(ctx context.Context, ln net.Listener, h http.Handler) error {

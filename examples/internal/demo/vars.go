@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"expvar"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
+	"strings"
 )
 
 // vars serves the process's expvar variables, and in demo mode how often the
@@ -21,7 +23,7 @@ func (a *app) vars(w http.ResponseWriter, r *http.Request) {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	expvar.Do(func(kv expvar.KeyValue) { fmt.Fprintf(&b, "%q: %s,\n", kv.Key, kv.Value) })
-	calls := []byte("null")
+	calls := []byte("null") // with an account nobody counts
 	if a.project != nil {
 		calls, _ = json.Marshal(a.project.Calls())
 	}
@@ -32,9 +34,18 @@ func (a *app) vars(w http.ResponseWriter, r *http.Request) {
 	w.Write(b.Bytes())
 }
 
-// fromLoopback tells whether r came from this machine. Behind a proxy on the
-// same machine every request does.
+// fromLoopback tells whether r came from this machine, and for it: a page of
+// another site whose name leads here (DNS rebinding) names itself. Behind a
+// proxy on the same machine that keeps no Host every request does.
 func fromLoopback(r *http.Request) bool {
 	client, err := netip.ParseAddrPort(r.RemoteAddr)
-	return err == nil && client.Addr().Unmap().IsLoopback()
+	if err != nil || !client.Addr().Unmap().IsLoopback() {
+		return false
+	}
+	host := r.Host
+	if name, _, err := net.SplitHostPort(host); err == nil {
+		host = name
+	}
+	ip, err := netip.ParseAddr(strings.Trim(host, "[]"))
+	return strings.EqualFold(host, "localhost") || err == nil && ip.IsLoopback()
 }

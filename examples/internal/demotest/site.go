@@ -188,6 +188,17 @@ func vars(t *testing.T, routes Routes) {
 			t.Errorf("from %q: %s", remote, a.Body)
 		}
 	}
+	// A name of elsewhere that leads here is another site's (DNS rebinding).
+	for host, want := range map[string]int{
+		"127.0.0.1:8080": 200, "localhost": 200, "LocalHost:8080": 200, "[::1]:8080": 200, "[::1]": 200,
+		"rebound.example:8080": 403, "127.0.0.1.example": 403, "localhost.example": 403, "": 403, "192.0.2.1": 403,
+	} {
+		r := b.request("GET", "/debug/vars", "")
+		r.RemoteAddr, r.Host = "127.0.0.1:1", host
+		if a := b.serve(r); a.Status != want {
+			t.Errorf("for %q: got %d, want %d", host, a.Status, want)
+		}
+	}
 }
 
 func page(t *testing.T, routes Routes) {

@@ -75,6 +75,17 @@ function noteAnswer(action, a, verb = "Done") {
   note(`${action}: ${e.title[0].toLowerCase()}${e.title.slice(1)}`, e.kind, e.detail);
 }
 
+// refused shows beside a form why it did not do what it says, and logs it.
+function refused(form, action, a) {
+  const e = explain(a, "Done");
+  const outcome = document.querySelector(`.outcome[data-of="${form.id}"]`);
+  outcome.className = `outcome ${e.kind}`;
+  outcome.replaceChildren(e.title);
+  noteAnswer(action, a);
+}
+
+const clearForm = (form) => clearOutcome(document.querySelector(`.outcome[data-of="${form.id}"]`));
+
 function make(tag, properties = {}, children = []) {
   const element = Object.assign(document.createElement(tag), properties);
   element.append(...children.filter(Boolean));
@@ -250,10 +261,14 @@ on("retry", "click", () => look("Tried again"));
 
 on("hydrate", "submit", async (form) => {
   const tokens = Object.fromEntries([...new FormData(form)].map(([name, value]) => [name, value.trim()]));
+  clearForm(form);
   const a = await call("POST", "/api/hydrate", tokens);
-  noteAnswer("Hydrate", a);
-  if (a.status === 200) form.reset();
+  if (a.status === 200) {
+    noteAnswer("Hydrate", a);
+    form.reset();
+  }
   await taken(a);
+  if (a.status !== 200) refused(form, "Hydrate", a);
   if (a.status === 200) goOn();
 });
 
@@ -303,17 +318,19 @@ $("clear").addEventListener("click", () => {
 
 on("login", "submit", async (form) => {
   const email = form.elements.email.value.trim();
+  clearForm(form);
   const a = await call("POST", "/demo/login", { email });
   if (a.status === 202) note(`Magic link sent to ${email}`, "", "open it in the inbox");
-  else noteAnswer("Send magic link", a);
+  else refused(form, "Send magic link", a);
 });
 
 on("phone", "submit", async (form) => {
   const phone = form.elements.phone.value.trim();
+  clearForm(form);
   const a = await call("POST", "/demo/step-up", { phone_number: phone });
   if (a.status !== 202) {
-    noteAnswer("Send code", a);
-    return taken(a);
+    await taken(a);
+    return refused(form, "Send code", a);
   }
   phoneID = a.json.phone_id;
   note(`Code sent to ${phone}`, "", "it is in the inbox");
@@ -323,11 +340,15 @@ on("phone", "submit", async (form) => {
 });
 
 on("code", "submit", async (form) => {
+  clearForm(form);
   const a = await call("POST", "/demo/step-up/verify", { phone_id: phoneID, code: form.elements.code.value.trim() });
-  noteAnswer("Second factor", a);
-  if (a.status === 200) resetCode();
+  if (a.status === 200) {
+    noteAnswer("Second factor", a);
+    resetCode();
+  }
   await taken(a);
-  if (a.status === 200) goOn();
+  if (a.status !== 200) return refused(form, "Second factor", a);
+  goOn();
 });
 
 $("other-phone")?.addEventListener("click", () => { resetCode(); $("phone").elements.phone.focus(); });
@@ -336,6 +357,7 @@ function resetCode() {
   if (!$("code")) return;
   phoneID = "";
   $("code").reset();
+  clearForm($("code"));
   $("code").hidden = true;
   $("phone").hidden = false;
 }
@@ -355,7 +377,7 @@ on("rotate", "click", async () => {
 
 on("stale", "click", async () => {
   const a = await call("POST", "/demo/stale");
-  if (a.status === 204) note("The JWT in the cookie is stale now", "warn", "the next request exchanges it for a new one");
+  if (a.status === 204) note("The JWT in the cookie is stale now", "warn", "a request exchanges it for a new one; what Stytch said in the last ten seconds still counts");
   else noteAnswer("Let the JWT go stale", a);
 });
 
@@ -372,7 +394,7 @@ async function lookInside() {
   if (a.status !== 200) return;
   const { inbox, unavailable, calls } = a.json;
 
-  $("calls").textContent = `${calls} ${calls === 1 ? "call" : "calls"} so far`;
+  $("calls").textContent = `${calls} ${calls === 1 ? "call" : "calls"} by this server`;
   $("outage").dataset.down = String(unavailable);
   $("outage").textContent = unavailable ? "Restore Stytch" : "Make unavailable";
   $("outage-says").textContent = unavailable ? "Every call fails now." : "Calls fail. Local decisions go on.";
@@ -401,7 +423,10 @@ function letter(message) {
     what = make("span", { className: "what" }, ["Code ", make("span", { className: "code", textContent: message.code })]);
     act = make("button", { type: "button", textContent: "Fill in" });
     act.addEventListener("click", () => {
-      if ($("code").hidden || !session) return;
+      if ($("code").hidden || !session) {
+        note("Fill in: there is no form for it", "warn", session ? "send a code first" : "log in first");
+        return;
+      }
       $("code").elements.code.value = message.code;
       $("code").querySelector("button").focus();
     });
@@ -410,6 +435,10 @@ function letter(message) {
   item.dataset.id = message.id;
   return item;
 }
+
+// Such as a name of the local network. Cookies that are Secure are kept from
+// plain http on localhost only.
+$("insecure").hidden = isSecureContext;
 
 // ---- begin -----------------------------------------------------------------------
 
