@@ -25,7 +25,7 @@ type entry struct {
 	iatNanos    int32 // the rest of it
 }
 
-// is tells whether e is exactly token.
+// is reports whether e is exactly token.
 func (e *entry) is(token string) bool {
 	h := len(e.head)
 	return len(token) == h+1+len(e.rest) && token[h+1:] == e.rest && token[h] == '.' && token[:h] == e.head
@@ -41,7 +41,7 @@ func (e *entry) at(now int64) (*sessionctx.Session, error) {
 	return e.session, nil
 }
 
-// dead tells whether e can no longer be accepted.
+// dead reports whether e can no longer be accepted.
 func (e *entry) dead(now int64) bool { return now >= e.until || !e.key.good(now) }
 
 // cache keeps verified tokens, at most limit of them but for those that are

@@ -178,7 +178,7 @@ var usuals = func() map[string]string {
 	return m
 }()
 
-// hasAudience tells whether the project is in aud, which is one string or an
+// hasAudience reports whether the project is in aud, which is one string or an
 // array of them (RFC 7519 section 4.1.3).
 func (u *rules) hasAudience(r *exactjson.Reader) (ours bool) {
 	if r.Kind() == exactjson.String {

@@ -22,7 +22,7 @@ type Config struct {
 	BaseURL string
 	// HTTPClient fetches the key set; it is copied, and the copy follows no
 	// redirects and keeps no cookies. Default: a client of its own with
-	// time-outs.
+	// timeouts.
 	HTTPClient *http.Client
 	Logger     *slog.Logger // default slog.Default()
 

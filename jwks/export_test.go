@@ -27,7 +27,7 @@ func Keys(body []byte) (map[string]*rsa.PublicKey, error) {
 	return keys, nil
 }
 
-// Signed reads a key set as a fetch does and tells whether sig is the signature
+// Signed reads a key set as a fetch does and reports whether sig is the signature
 // of text by the key named kid, as Verify decides it for a token. The first
 // result is false if the key set has no such key that is usable.
 func Signed(keySet []byte, kid, text string, sig []byte) (usable, signed bool) {

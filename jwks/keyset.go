@@ -63,7 +63,7 @@ type keySet struct {
 	fetched time.Time
 }
 
-// usable tells whether any key is good.
+// usable reports whether any key is good.
 func (s *keySet) usable(now int64) bool {
 	return s != nil && slices.ContainsFunc(s.keys, func(k *key) bool { return k.good(now) })
 }
@@ -237,7 +237,7 @@ func readMembers(body []byte) (map[string]json.RawMessage, error) {
 	return members, nil
 }
 
-// readKey reads one JWK and tells whether it is an RSA public key that may
+// readKey reads one JWK and reports whether it is an RSA public key that may
 // verify RS256 signatures.
 func readKey(text string) (k publicKey, ok bool) {
 	r := exactjson.New(text)
@@ -281,7 +281,7 @@ func readKey(text string) (k publicKey, ok bool) {
 	return k, true
 }
 
-// factorable tells whether n looks like a modulus of the Infineon library
+// factorable reports whether n looks like a modulus of the Infineon library
 // whose keys can be factored (ROCA, CVE-2017-15361): modulo each of these
 // primes it is a power of 65537, as one modulus in some hundred million is by
 // chance (Nemec et al., The Return of Coppersmith's Attack, CCS 2017).
@@ -300,7 +300,7 @@ func factorable(n *big.Int) bool {
 
 const maxOps = 16 // twice as many as RFC 7517 defines
 
-// readOps tells whether key_ops, an array of distinct strings, has "verify"
+// readOps reports whether key_ops, an array of distinct strings, has "verify"
 // (RFC 7517 section 4.3).
 func readOps(r *exactjson.Reader) (verify bool) {
 	var seen []string

@@ -79,7 +79,7 @@ func (v *Verifier) verify(ctx context.Context, token string) (*entry, error) {
 	return e, nil
 }
 
-// signed tells whether sig is k's signature of text. golang-jwt's Parser would
+// signed reports whether sig is k's signature of text. golang-jwt's Parser would
 // decode the payload before it verifies the signature; so only its signing
 // method is used.
 func (s *keySet) signed(k *key, text string, sig []byte) bool {
@@ -105,7 +105,7 @@ func split(token string) (header, payload, signature string, ok bool) {
 	return header, rest[:j], rest[j+1:], true
 }
 
-// canonical tells whether s is not empty and base64url in the one spelling
+// canonical reports whether s is not empty and base64url in the one spelling
 // that encoding its bytes gives.
 func canonical(s string) bool {
 	var all byte
@@ -115,7 +115,7 @@ func canonical(s string) bool {
 	return all < 64 && endsWell(s)
 }
 
-// endsWell tells whether s is not empty and, if it is base64url at all, is
+// endsWell reports whether s is not empty and, if it is base64url at all, is
 // canonical: it has a length that encoding gives, and no bits are left over.
 func endsWell(s string) bool {
 	if s == "" {
@@ -133,7 +133,7 @@ func endsWell(s string) bool {
 	return true
 }
 
-// decode appends to dst what s stands for, and tells whether s is canonical.
+// decode appends to dst what s stands for, and reports whether s is canonical.
 func decode(dst []byte, s string) ([]byte, bool) {
 	if !endsWell(s) {
 		return dst, false

@@ -166,7 +166,7 @@ func TestRefreshAheadFails(t *testing.T) {
 			t.Error(got)
 		}
 	})
-	// A log-out while the answer is on its way.
+	// A logout while the answer is on its way.
 	inWorld(t, aheadBy(time.Minute), func(w *world) {
 		s := w.login()
 		advance(4*time.Minute + 5*time.Second)

@@ -28,7 +28,7 @@ func quietly(tb testing.TB, change func(*middleware.Config)) (*middleware.Authen
 	return auth, p
 }
 
-// usual is a log-in with what most sessions have.
+// usual is a login with what most sessions have.
 func usual() stytchtest.Login {
 	return stytchtest.Login{Factors: []stytchtest.Factor{stytchtest.EmailMagicLink(), stytchtest.SMS()},
 		CustomClaims: map[string]any{"plan": "pro", "team": "t1", "beta": true}}

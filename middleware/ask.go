@@ -38,7 +38,7 @@ func (s *answer) held(token string) Tokens {
 	return t
 }
 
-// gone tells whether the answer is that the session is over.
+// gone reports whether the answer is that the session is over.
 func (s *answer) gone() bool { return s.session == nil }
 
 // id returns the session that the answer is about, "" where it is not known:
@@ -372,7 +372,7 @@ func (q *inquiries) revoked(c credential, end time.Time) {
 	q.results.Put(c, &answer{began: time.Now()}, end)
 }
 
-// draw takes one of the budget, and tells whether there was any left.
+// draw takes one of the budget, and reports whether there was any left.
 func (q *inquiries) draw() bool {
 	q.mu.Lock()
 	ok := q.budget.take(time.Now())
@@ -384,7 +384,7 @@ func (q *inquiries) draw() bool {
 }
 
 // revokeLater tries again and again to revoke what could not be revoked now,
-// for some minutes, until Stytch answers or Close. A log-out during an outage
+// for some minutes, until Stytch answers or Close. A logout during an outage
 // would otherwise leave a live session. Beyond a number of them, which is
 // smaller for those that nothing vouches for, it does not begin: the caller was
 // told.
@@ -424,7 +424,7 @@ func (q *inquiries) revokeLater(c stytchapi.Credential, vouched bool) (begun boo
 }
 
 const (
-	maxLater  = 256               // log-outs waiting for Stytch
+	maxLater  = 256               // logouts waiting for Stytch
 	laterMost = 256 * time.Second // the last pause between two attempts: 8 minutes in all
 )
 

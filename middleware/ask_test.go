@@ -345,7 +345,7 @@ func TestPanicInTheTransport(t *testing.T) {
 	}
 }
 
-// A log-out whose call panics is an outage, not the end of the process; so is
+// A logout whose call panics is an outage, not the end of the process; so is
 // one in the background.
 func TestPanicInARevocation(t *testing.T) {
 	var left atomic.Int32

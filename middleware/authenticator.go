@@ -192,13 +192,13 @@ func (a *Authenticator) isRevoked(s *sessionctx.Session) bool {
 	return a.revocations.of(s.ID()) == over
 }
 
-// isDead tells whether Stytch said that the session of a token is over that
+// isDead reports whether Stytch said that the session of a token is over that
 // comes beside a JWT now, as it did then. "" is none.
 func (a *Authenticator) isDead(token string) bool {
 	return token != "" && a.deadTokens.of(token) == over
 }
 
-// crossSite tells whether r could change something and comes from another
+// crossSite reports whether r could change something and comes from another
 // site.
 func (a *Authenticator) crossSite(r *http.Request) bool { return a.crossOrigin.Check(r) != nil }
 

@@ -31,7 +31,7 @@ type browserCookie struct {
 	made                       int
 }
 
-// trustworthy tells whether u counts as a secure origin: https, or this
+// trustworthy reports whether u counts as a secure origin: https, or this
 // machine.
 func trustworthy(u *url.URL) bool {
 	h := u.Hostname()
@@ -42,7 +42,7 @@ func domainMatch(host, domain string) bool {
 	return host == domain || strings.HasSuffix(host, "."+domain)
 }
 
-// store follows RFC 6265bis section 5.7, and tells whether the cookie was
+// store follows RFC 6265bis section 5.7, and reports whether the cookie was
 // taken.
 func (b *jarModel) store(u *url.URL, line string, script bool) bool {
 	c, err := http.ParseSetCookie(line)
@@ -231,7 +231,7 @@ func (s *site) holds(when string) {
 }
 
 // loggedOut asserts that the browser holds nothing any more that this server or
-// a neighbour, this process or one that knows nothing of the log-out, could
+// a neighbour, this process or one that knows nothing of the logout, could
 // accept.
 func (s *site) loggedOut() {
 	s.Helper()
@@ -384,7 +384,7 @@ func TestSDKCannotClearHttpOnly(t *testing.T) {
 		s.store(u, tokenCookie+"="+l.Tokens.SessionToken+"; Path=/; Secure; HttpOnly", false)
 		s.store(u, jwtCookie+"="+l.Tokens.SessionJWT+"; Path=/; Secure; HttpOnly", false)
 		s.sdkClears()
-		s.holds("after the SDK's log-out")
+		s.holds("after the SDK's logout")
 		s.want(200, "GET", "/me")
 		other := s.project.Login(stytchtest.Login{})
 		s.sdkWrites(other.Tokens)
@@ -465,7 +465,7 @@ func TestOldHostOnlyCookie(t *testing.T) {
 			t.Errorf("%d cookies are left, want 4: they are left alone", got)
 		}
 		s.want(200, "POST", "/hydrate", s.tokenHeaders(now.Tokens))
-		s.holds("after a new log-in")
+		s.holds("after a new login")
 		s.want(200, "GET", "/me")
 
 		// Or the user logs out of all of it.

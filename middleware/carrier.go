@@ -56,7 +56,7 @@ type credential struct {
 	value string
 }
 
-// absent tells whether a value stands for none: the web SDK writes the
+// absent reports whether a value stands for none: the web SDK writes the
 // literals when it has no JWT.
 func absent(s string) bool { return s == "" || s == "undefined" || s == "null" }
 
@@ -160,7 +160,7 @@ func (a *Authenticator) readCookies(lines []string) (credentials, *denial) {
 }
 
 // everyCookie returns what each of the cookies of r carries by itself, for a
-// log-out where they contradict each other.
+// logout where they contradict each other.
 func (a *Authenticator) everyCookie(r *http.Request) (all []credentials) {
 	const most = 8 // more contradictions than that are an attack, not a mishap
 	for name, value := range sessionCookies(r.Header["Cookie"], a.cookies.tokenName, a.cookies.jwtName) {

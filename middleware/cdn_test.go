@@ -311,7 +311,7 @@ func TestWhatNoMiddlewareCanPrevent(t *testing.T) {
 			}
 		})
 	})
-	// Before a log-in all users send the same: nothing. Vary cannot tell them
+	// Before a login all users send the same: nothing. Vary cannot tell them
 	// apart, and only no-store keeps the new cookies from the next one.
 	login := func(set http.Header) func(w *world) (first, second reply) {
 		return func(w *world) (reply, reply) {
@@ -334,7 +334,7 @@ func TestWhatNoMiddlewareCanPrevent(t *testing.T) {
 			t.Error("the second visitor got the first one's cookie")
 		}
 	})
-	t.Run("a log-in by GET says public", func(t *testing.T) {
+	t.Run("a login by GET says public", func(t *testing.T) {
 		inWorld(t, nil, func(w *world) {
 			first, second := login(cacheHeaders["public"])(w)
 			if a, _, _ := first.cookie(tokenCookie); a == "" {

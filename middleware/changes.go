@@ -255,7 +255,7 @@ func (c *changes) slot(s *sessionctx.Session) *atomic.Pointer[sessionctx.Session
 	return &c.told[maphash.Comparable(c.seed, s)%uint64(len(c.told))]
 }
 
-// older tells whether s says nothing that is newer than what is known: another
+// older reports whether s says nothing that is newer than what is known: another
 // tab may go on sending a JWT from before the last change. What Stytch answers
 // is newer than what was known when it did.
 //

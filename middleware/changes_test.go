@@ -117,23 +117,23 @@ func TestOnChange(t *testing.T) {
 				w.Error(err)
 			}
 		}, "hydrated by hydrate"},
-		{"log-out", func(w *world, s stytchtest.Session) { _, _ = w.revoke(cookies(s.Tokens)) }, "revoked by revoke"},
-		{"log-out, then the JWT again", func(w *world, s stytchtest.Session) {
+		{"logout", func(w *world, s stytchtest.Session) { _, _ = w.revoke(cookies(s.Tokens)) }, "revoked by revoke"},
+		{"logout, then the JWT again", func(w *world, s stytchtest.Session) {
 			_, _ = w.revoke(cookies(s.Tokens))
 			visit(w, s)
 			_, _ = w.revoke(cookies(s.Tokens))
 		}, "revoked by revoke"},
-		{"log-out elsewhere", func(w *world, s stytchtest.Session) {
+		{"logout elsewhere", func(w *world, s stytchtest.Session) {
 			w.project.Revoke(s.ID)
 			w.get(nil, cookies(w.stale(s)))
 			w.get(nil, cookies(w.stale(s)))
 		}, ""},
-		{"log-out elsewhere, asked by JWT", func(w *world, s stytchtest.Session) {
+		{"logout elsewhere, asked by JWT", func(w *world, s stytchtest.Session) {
 			w.project.Revoke(s.ID)
 			w.get(nil, bearer(w.stale(s).SessionJWT))
 			w.get(nil, cookies(w.stale(s)))
 		}, "gone by stytch"},
-		{"log-out elsewhere, of a token that was seen", func(w *world, s stytchtest.Session) {
+		{"logout elsewhere, of a token that was seen", func(w *world, s stytchtest.Session) {
 			w.get(nil, cookies(w.stale(s)))
 			w.project.Revoke(s.ID)
 			advance(11 * time.Second)

@@ -33,7 +33,7 @@ type Config struct {
 
 	// HTTPClient makes the calls to Stytch. It is copied; the copy follows no
 	// redirects and keeps no cookies. Default: a client of its own with
-	// time-outs.
+	// timeouts.
 	HTTPClient *http.Client
 
 	// Logger gets what an operator must know, rate-limited, and decisions at

@@ -18,7 +18,7 @@ type Posture uint8
 const (
 	// Shared cookies are those of Stytch's front-end SDK: its names, readable
 	// by scripts. The SDK cannot overwrite or clear a cookie that is HttpOnly,
-	// so a log-out in the browser would leave this server a live session:
+	// so a logout in the browser would leave this server a live session:
 	// sharing means readable. This is the default.
 	Shared Posture = iota
 	// Private cookies are read by this server only: __Host- names, HttpOnly,
@@ -107,7 +107,7 @@ func (j *cookieJar) set(w http.ResponseWriter, r *http.Request, t Tokens, expire
 	return nil
 }
 
-// fits tells whether browsers keep a cookie of that name and value.
+// fits reports whether browsers keep a cookie of that name and value.
 func fits(name, value string) bool { return len(name)+len(value) <= maxCookie }
 
 // clear clears both cookies in every form in which they can exist.
@@ -168,7 +168,7 @@ func (j *cookieJar) forget(w http.ResponseWriter, cookie string) {
 
 func noStore(w http.ResponseWriter) { w.Header().Set("Cache-Control", "no-store") }
 
-// loopbackHost tells whether a Host header names this machine: localhost,
+// loopbackHost reports whether a Host header names this machine: localhost,
 // *.localhost, 127.0.0.0/8 or [::1]. Browsers keep no Secure cookie from plain
 // http there, or not all of them do. Behind a proxy it may be the name by which
 // the proxy knows this server: that says nothing about the browser's connection,
@@ -185,7 +185,7 @@ func loopbackHost(host string) bool {
 	return err == nil && ip.IsLoopback()
 }
 
-// begun tells whether the response is known to have begun; only wrapped
+// begun reports whether the response is known to have begun; only wrapped
 // ResponseWriters say so.
 func begun(w http.ResponseWriter) bool {
 	switch w := w.(type) {

@@ -57,7 +57,7 @@ func (w *world) revoke(options ...option) (reply, error) {
 	return w.call(w.auth.Revoke, append([]option{method("POST")}, options...)...)
 }
 
-// clearedBoth tells whether the response's last word on both cookies is that
+// clearedBoth reports whether the response's last word on both cookies is that
 // they go, and that nobody may store it.
 func (r reply) clearedBoth(token, jwt string) bool {
 	_, _, t := r.cookie(token)
@@ -65,7 +65,7 @@ func (r reply) clearedBoth(token, jwt string) bool {
 	return t && j && r.Header.Get("Cache-Control") == "no-store"
 }
 
-// untouched tells whether a response says nothing of cookies.
+// untouched reports whether a response says nothing of cookies.
 func (r reply) untouched() bool { return r.setCookies() == 0 && r.Header.Get("Cache-Control") == "" }
 
 // to makes the request one to host, over TLS or not.
@@ -503,9 +503,9 @@ func (b *browser) ours() (names []string) {
 	return names
 }
 
-// A browser in every posture, through log-ins, refreshes, exchanges, time and
-// log-outs in random order: it always has the session it logged in to last,
-// each cookie once, and after a log-out none.
+// A browser in every posture, through logins, refreshes, exchanges, time and
+// logouts in random order: it always has the session it logged in to last,
+// each cookie once, and after a logout none.
 func TestBrowser(t *testing.T) {
 	for name, cookies := range map[string]middleware.Cookies{
 		"shared": {}, "shared, Domain": {Domain: "example.com"}, "private": {Posture: middleware.Private},

@@ -97,7 +97,7 @@ func (a *Authenticator) report(now time.Time) []section {
 			{"calls under way", api.InFlight, false},
 			{"paused after a 429", paused, paused != "no"},
 			{"breaker", breaker, api.BreakerOpen},
-			{"log-outs waiting to be repeated", later, later > 0},
+			{"logouts waiting to be repeated", later, later > 0},
 		}},
 		{"Key set", []row{
 			{"usable keys", keys.Keys, keys.Keys == 0},

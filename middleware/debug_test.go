@@ -77,7 +77,7 @@ func TestDebug(t *testing.T) {
 			"budget left for tokens never seen": "0 !", "refused by that budget": "1", "revocations": "1",
 			"session cookies set": "2", "session cookies cleared": "2", "session cookies too large to set": "0",
 			"subscribers of OnChange": "1", "contexts that follow a session": "1", "events dropped for slow subscribers": "0",
-			"log-outs waiting to be repeated": "0",
+			"logouts waiting to be repeated": "0",
 		})
 		page := w.get(w.auth.Debug()).body
 		for _, secret := range []string{s.ID, s.UserID, s.Tokens.SessionToken, s.Tokens.SessionJWT, w.project.Secret(), w.project.ID(), w.project.KeyID(), "session-test", "user-test"} {
@@ -93,10 +93,10 @@ func TestDebug(t *testing.T) {
 		}
 		_, _ = w.revoke(cookies(s.Tokens))
 		synctest.Wait()
-		has(map[string]string{"paused after a 429": "for another 20s !", "log-outs waiting to be repeated": "1 !", "contexts that follow a session": "0"})
+		has(map[string]string{"paused after a 429": "for another 20s !", "logouts waiting to be repeated": "1 !", "contexts that follow a session": "0"})
 		w.get(nil, bearer(w.project.MintJWT(third.ID, stytchtest.Mint{IssuedAt: time.Now().Add(-5*time.Minute - 30*time.Second)})))
 		has(map[string]string{"session, past its time in an outage": "1 !"})
-		advance(time.Hour) // the log-out reached Stytch or was given up
+		advance(time.Hour) // the logout reached Stytch or was given up
 		w.project.FailAPI(stytchtest.Down())
 		for range 6 {
 			w.get(nil, cookies(w.stale(third)))

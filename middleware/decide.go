@@ -116,7 +116,7 @@ func (a *Authenticator) decideSuspect(ctx context.Context, c credentials, signed
 	return out
 }
 
-// replaces tells whether an answer was asked for ahead, about this JWT or an
+// replaces reports whether an answer was asked for ahead, about this JWT or an
 // older one of the session, and is as good as a JWT that Stytch made then.
 func (a *Authenticator) replaces(s *answer, jwt string) bool {
 	return s.ahead && s.tokens.SessionJWT != "" && s.tokens.SessionJWT != jwt && alive(s, time.Now(), a.maxTokenAge) &&
@@ -173,7 +173,7 @@ func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *j
 	return out
 }
 
-// withinGrace tells whether a JWT's time is over for no longer than may be
+// withinGrace reports whether a JWT's time is over for no longer than may be
 // served while Stytch cannot be asked. The clock is looked at again: the call
 // that failed took its time.
 func (a *Authenticator) withinGrace(jwt string, stale *jwks.StaleError) bool {
@@ -207,7 +207,7 @@ func (a *Authenticator) decideToken(ctx context.Context, c credentials) decision
 	return out
 }
 
-// alive tells whether an answer is that of a living session, younger than ttl.
+// alive reports whether an answer is that of a living session, younger than ttl.
 func alive(s *answer, now time.Time, ttl time.Duration) bool {
 	return now.Sub(s.session.VerifiedAt()) < ttl && now.Before(s.session.ExpiresAt())
 }

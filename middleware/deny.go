@@ -137,7 +137,7 @@ func requested(r *http.Request) *url.URL {
 	return r.URL
 }
 
-// pageLoad tells whether a browser asks for a page to show.
+// pageLoad reports whether a browser asks for a page to show.
 func pageLoad(r *http.Request) bool {
 	if r.Method != http.MethodGet {
 		return false
@@ -158,7 +158,7 @@ func ReturnTo(r *http.Request) string {
 	return "/"
 }
 
-// localPath tells whether s, in a Location header, can only lead to this
+// localPath reports whether s, in a Location header, can only lead to this
 // host. Browsers read a backslash as a slash and drop tabs and line breaks
 // (WHATWG URL), so neither may occur.
 func localPath(s string) bool {

@@ -428,7 +428,7 @@ func TestReturnTo(t *testing.T) {
 
 var scheme = regexp.MustCompile(`^[A-Za-z][A-Za-z0-9+.-]*:`)
 
-// elsewhere tells whether a browser on https://app.example.com/x that gets to
+// elsewhere reports whether a browser on https://app.example.com/x that gets to
 // in a Location header, or in an href, could leave the origin: by net/url and
 // by the WHATWG URL standard.
 func elsewhere(to string) bool {

@@ -222,7 +222,7 @@ func ExampleAuthenticator_Refresh() {
 	// 2 new cookies
 }
 
-// A log-out ends the session here, at Stytch and in the browser.
+// A logout ends the session here, at Stytch and in the browser.
 func ExampleAuthenticator_Revoke() {
 	auth := newAuth(project.Config())
 	defer auth.Close()

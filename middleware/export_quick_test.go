@@ -25,7 +25,7 @@ func (a *Authenticator) Thorough(r *http.Request) (id string, t Tokens, ok bool)
 	return out.session.ID(), Tokens{SessionToken: c.token, SessionJWT: c.jwt}, true
 }
 
-// ReadQuickly tells whether the quick path claims to have read r as the
+// ReadQuickly reports whether the quick path claims to have read r as the
 // thorough one would, and whether that is so.
 func (a *Authenticator) ReadQuickly(r *http.Request) (claims, right bool) {
 	_, c, plain := a.quick(r)

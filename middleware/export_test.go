@@ -48,13 +48,13 @@ type Revocations struct{ r *revocations }
 // NewRevocations returns none.
 func NewRevocations() Revocations { return Revocations{newRevocations()} }
 
-// Put notes one and tells whether it was noted, Has tells whether it is, Count
+// Put notes one and reports whether it was noted, Has reports whether it is, Count
 // how many are.
 func (r Revocations) Put(id string, until time.Time) bool { return r.r.put(id, over, until) == over }
 func (r Revocations) Has(id string) bool                  { return r.r.of(id) == over }
 func (r Revocations) Count() int                          { return r.r.count() }
 
-// Suspect notes that a session may be over, Suspected tells whether that is
+// Suspect notes that a session may be over, Suspected reports whether that is
 // noted, Clear takes it back.
 func (r Revocations) Suspect(id string, until time.Time) { r.r.put(id, suspect, until) }
 func (r Revocations) Suspected(id string) bool           { return r.r.of(id) == suspect }

@@ -44,7 +44,7 @@ func part(r *http.Request) string {
 type wireFault struct {
 	fault stytchtest.Fault
 	place *place
-	hangs bool // until a time-out
+	hangs bool // until a timeout
 }
 
 // place is where connections go instead of to Stytch.
@@ -324,7 +324,7 @@ func (s *shop) try(path string, o option) (answer, error) {
 }
 
 // get asks for a path. Whatever happens to Stytch, no answer may be a 401, and
-// a 503 says when to come again, clears nothing and asks for no log-in.
+// a 503 says when to come again, clears nothing and asks for no login.
 func (s *shop) get(path string, o option) answer {
 	s.Helper()
 	a, err := s.try(path, o)
@@ -572,12 +572,12 @@ func TestUntrustedCertificate(t *testing.T) {
 	s.want("a fresh JWT", "/session", bearer(alice.Tokens.SessionJWT), 503, alice)
 	s.want("a session token", "/session", bearer(alice.Tokens.SessionToken), 503, alice)
 	s.want("both", "/session", cookies(alice.Tokens), 503, alice)
-	if r, err := http.NewRequest("POST", s.url+"/log-out", nil); err != nil {
+	if r, err := http.NewRequest("POST", s.url+"/logout", nil); err != nil {
 		t.Error(err)
 	} else {
 		cookies(alice.Tokens)(r)
 		if err := s.auth.Revoke(httptest.NewRecorder(), r); !errors.Is(err, middleware.ErrUnavailable) {
-			t.Errorf("log-out: %v", err)
+			t.Errorf("logout: %v", err)
 		}
 	}
 }
@@ -771,7 +771,7 @@ func TestPanicsOfTheProgram(t *testing.T) {
 	}
 }
 
-// Close comes while requests, calls, a key fetch and a log-out's further
+// Close comes while requests, calls, a key fetch and a logout's further
 // attempts are under way. The bubble does not end before every goroutine has.
 func TestCloseInTheMiddle(t *testing.T) {
 	for _, after := range []time.Duration{0, 100 * time.Millisecond, time.Second, 2500 * time.Millisecond, 7 * time.Second} {
@@ -810,11 +810,11 @@ func TestCloseInTheMiddle(t *testing.T) {
 				}))
 				send(stream, 200, bearer(follows.Tokens.SessionJWT))
 				requests.Go(func() {
-					r := httptest.NewRequest("POST", "https://app.example.com/log-out", nil)
+					r := httptest.NewRequest("POST", "https://app.example.com/logout", nil)
 					stytchtest.AddCookies(r, revoked.Tokens)
 					// Hanging, it is cut off after 3 s, and tried again later.
 					if err := w.auth.Revoke(httptest.NewRecorder(), r); !errors.Is(err, middleware.ErrUnavailable) {
-						t.Errorf("log-out: %v", err)
+						t.Errorf("logout: %v", err)
 					}
 					answered.Add(1)
 				})

@@ -329,7 +329,7 @@ func TestRotationUnderFlood(t *testing.T) {
 	}
 }
 
-// racing tells whether the race detector distorts what things cost.
+// racing reports whether the race detector distorts what things cost.
 func racing() bool {
 	info, _ := debug.ReadBuildInfo()
 	return info != nil && slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})

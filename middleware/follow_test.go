@@ -141,7 +141,7 @@ func TestFollowMoves(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		steps []step
-		end   time.Duration // after the log-in
+		end   time.Duration // after the login
 		lives time.Duration // the session at first; 0: 10 minutes
 	}{
 		{"extended", []step{{5 * time.Minute, refresh(time.Hour)}}, time.Hour + 5*time.Minute, 0},
@@ -242,7 +242,7 @@ func TestFollowWithoutSession(t *testing.T) {
 			ctx, cancel := w.auth.Follow(r.Context())
 			defer cancel()
 			if err := context.Cause(ctx); !errors.Is(err, middleware.ErrNoSession) {
-				t.Errorf("%v after the log-out", err)
+				t.Errorf("%v after the logout", err)
 			}
 		})), cookies(s.Tokens))
 		w.project.FailAPI(stytchtest.Down())

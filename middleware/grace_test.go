@@ -159,7 +159,7 @@ func TestGraceMeetsNoGuard(t *testing.T) {
 			t.Errorf("Revoke: %v", err)
 		}
 		if got := w.get(nil, old); got.seen.Status != 401 {
-			t.Errorf("after a log-out that did not reach Stytch: %+v", got.seen)
+			t.Errorf("after a logout that did not reach Stytch: %+v", got.seen)
 		}
 	})
 	inWorld(t, graceOf(5*time.Minute), func(w *world) {

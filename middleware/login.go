@@ -162,7 +162,7 @@ func (a *Authenticator) Revoke(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// revokeDeadline bounds a log-out in all; the client's leaving does not end it.
+// revokeDeadline bounds a logout in all; the client's leaving does not end it.
 const revokeDeadline = 3 * time.Second
 
 // atOnce calls f with each number below n, all at once, and returns the first

@@ -168,7 +168,7 @@ func TestHydrateAfterRevoke(t *testing.T) {
 	})
 }
 
-// CVE-2024-38513: a log-in replaces whatever was planted before, and nothing
+// CVE-2024-38513: a login replaces whatever was planted before, and nothing
 // of it is part of the new session.
 func TestCVE_2024_38513_Fixation(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
@@ -581,7 +581,7 @@ func TestRevoke(t *testing.T) {
 				t.Errorf("%s: %+v", c.name, got.seen)
 			}
 			w.calls(auths)
-			// A second log-out is no error.
+			// A second logout is no error.
 			if _, err := w.revoke(with...); err != nil {
 				t.Errorf("%s: %v", c.name, err)
 			}
@@ -811,7 +811,7 @@ func TestRevokeDuringOutage(t *testing.T) {
 }
 
 // What is learnt of a session later does not cut short the hour for which it
-// is refused after a log-out that failed.
+// is refused after a logout that failed.
 func TestFailedLogOutIsNotForgotten(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		s := w.project.Login(stytchtest.Login{Duration: 24 * time.Hour})
@@ -885,7 +885,7 @@ func TestRevokeLaterEnds(t *testing.T) {
 		}
 	})
 	// No more than a number of them wait, and of strangers' tokens fewer: they
-	// leave room for log-outs of sessions that are known to be.
+	// leave room for logouts of sessions that are known to be.
 	inWorld(t, nil, func(w *world) {
 		synctest.Wait()
 		w.project.FailAPI(stytchtest.Error(503, "").On(revokePath))
@@ -911,12 +911,12 @@ func TestRevokeLaterEnds(t *testing.T) {
 		w.project.FailAPI(nil)
 		advance(10 * time.Minute)
 		if _, live := w.project.Session(first.ID); live {
-			t.Error("a log-out was crowded out")
+			t.Error("a logout was crowded out")
 		}
 	})
 }
 
-// Log-outs with tokens that were never seen draw on the budget for such tokens,
+// Logouts with tokens that were never seen draw on the budget for such tokens,
 // and a flood of them makes nobody forgotten.
 func TestRevokeOfUnknownTokensIsBounded(t *testing.T) {
 	inWorld(t, func(c *middleware.Config) { c.OpaqueRate, c.OpaqueBurst, c.CacheSize = 5, 20, 100 }, func(w *world) {
@@ -944,12 +944,12 @@ func TestRevokeOfUnknownTokensIsBounded(t *testing.T) {
 			}
 		}
 		if n := w.project.Calls().Revoke - before; n != 4 {
-			t.Errorf("%d calls for three log-outs, the last one by token and by id", n)
+			t.Errorf("%d calls for three logouts, the last one by token and by id", n)
 		}
 	})
 }
 
-// A log-out takes no longer than one call may, even if it makes two and Stytch
+// A logout takes no longer than one call may, even if it makes two and Stytch
 // hangs.
 func TestRevokeTakesOneDeadline(t *testing.T) {
 	for name, keys := range map[string]stytchtest.Fault{"": nil, "keys hang, too": stytchtest.Hang()} {
@@ -974,7 +974,7 @@ func TestRevokeTakesOneDeadline(t *testing.T) {
 	}
 }
 
-// A client that leaves does not stop its log-out.
+// A client that leaves does not stop its logout.
 func TestRevokeOutlivesTheClient(t *testing.T) {
 	inWorld(t, nil, func(w *world) {
 		s := w.login()
@@ -1095,7 +1095,7 @@ func TestRevokeAfterHydrate(t *testing.T) {
 	})
 }
 
-// CVE-2026-34454: a log-out that leaves a cookie behind, in whatever form it
+// CVE-2026-34454: a logout that leaves a cookie behind, in whatever form it
 // exists; and CVE-2025-53826: one after which the tokens still work.
 func TestCVE_2026_34454_CVE_2025_53826_Logout(t *testing.T) {
 	inWorld(t, func(c *middleware.Config) { c.Cookies.Domain = "example.com" }, func(w *world) {

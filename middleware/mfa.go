@@ -104,7 +104,7 @@ func unpack(p uint32) needs {
 	return needs{mfa: p>>31 == 1, least: int(p >> 25 & 63), within: time.Duration(p&(1<<25-1)) * time.Second}
 }
 
-// met tells whether s meets the needs now; Fresh is not its matter.
+// met reports whether s meets the needs now; Fresh is not its matter.
 func (a *Authenticator) met(q needs, s *sessionctx.Session) bool {
 	if s.NumFactors() < q.least {
 		return false

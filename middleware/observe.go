@@ -35,7 +35,7 @@ type Decision struct {
 	Credential string        // as Explanation.Credential
 	Source     string        // "local", "remote", "stale", or "" without a session
 	Called     bool          // Stytch was called for it, or a call joined
-	Guard      bool          // a guard's word, not the look-up's
+	Guard      bool          // a guard's word, not the lookup's
 	Took       time.Duration // waiting for Stytch included
 }
 
@@ -196,7 +196,7 @@ func (t *tally) add(st *state, guard bool) {
 	}
 	if d == nil {
 		if guard {
-			return // counted at the look-up
+			return // counted at the lookup
 		}
 		switch st.session.Source() {
 		case sessionctx.Local:

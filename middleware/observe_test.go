@@ -89,7 +89,7 @@ func TestObserver(t *testing.T) {
 		is("the budget", "limit unknown tokens\ndecision unavailable 503 bearer/session token/ called=false guard=false 0s")
 		w.project.FailAPI(nil)
 		_, _ = w.revoke(cookies(s.Tokens))
-		is("a log-out", "cookie token cleared\ncookie jwt cleared\ncall revoke ok 0s")
+		is("a logout", "cookie token cleared\ncookie jwt cleared\ncall revoke ok 0s")
 		w.project.FailKeys(stytchtest.Error(500, ""))
 		advance(time.Minute)
 		w.get(nil, bearer(stytchtest.New(stytchtest.Options{ProjectID: w.project.ID()}).Login(stytchtest.Login{}).Tokens.SessionJWT))

@@ -90,7 +90,7 @@ func (a *Authenticator) plainCookies(line string) (credentials, bool) {
 	return c, c.token == "" || wellformed.SessionToken(c.token)
 }
 
-// begins tells whether part of a Cookie header is, or may be, the cookie of that
+// begins reports whether part of a Cookie header is, or may be, the cookie of that
 // name: net/http drops white space after a name.
 func begins(part, name string) bool {
 	return len(part) > len(name) && part[:len(name)] == name && (part[len(name)] == '=' || part[len(name)] <= ' ')

@@ -12,7 +12,7 @@ const maxRevocations = 100_000
 
 // revocations are the sessions that ended, or may have, by id, each kept until no
 // JWT of it could pass any more: the time it has. Every request asks for one,
-// which takes no lock; a log-out copies the few that share its shard.
+// which takes no lock; a logout copies the few that share its shard.
 type revocations struct {
 	seed   maphash.Seed
 	n      atomic.Int64
@@ -73,7 +73,7 @@ func (rs *revocations) put(id string, now standing, until time.Time) (before sta
 	defer s.mu.Unlock()
 	ended, kept := s.live(at)
 	old := ended[id]
-	if old.standing < now || old.standing == now && old.until.Before(until) { // a failed log-out's hour is not cut short
+	if old.standing < now || old.standing == now && old.until.Before(until) { // a failed logout's hour is not cut short
 		ended[id] = verdict{now, until}
 	}
 	if rs.n.Load()+int64(len(ended)-kept) > maxRevocations {
@@ -107,7 +107,7 @@ func (rs *revocations) clear(id string) {
 }
 
 // sweep forgets what is over in the shard whose turn it is: after as many
-// log-outs as there are shards, nothing is kept of what was over before them.
+// logouts as there are shards, nothing is kept of what was over before them.
 func (rs *revocations) sweep(now time.Time) {
 	s := &rs.shards[rs.turn.Add(1)%uint64(len(rs.shards))]
 	s.mu.Lock()

@@ -155,7 +155,7 @@ func TestRevocationOutlivesTheGrace(t *testing.T) {
 		served := false
 		for range 80 {
 			if got := w.get(nil, bearer(s.Tokens.SessionJWT)); got.seen.SessionID != "" {
-				t.Fatalf("served after its log-out: %+v", got.seen)
+				t.Fatalf("served after its logout: %+v", got.seen)
 			}
 			served = served || w.get(nil, bearer(other.Tokens.SessionJWT)).seen.Source == "stale"
 			advance(15 * time.Second)

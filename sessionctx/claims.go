@@ -77,7 +77,7 @@ type pruner struct {
 }
 
 // value copies the next value, which encoding/json will decode into a t.
-// custom tells whether methods of t have a say: they have none on a field
+// custom reports whether methods of t have a say: they have none on a field
 // that reflection may only read.
 func (p *pruner) value(t reflect.Type, custom bool) {
 	if !custom && t.Kind() == reflect.Pointer {

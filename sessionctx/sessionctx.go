@@ -278,7 +278,7 @@ func (s *Session) Factors() []Factor {
 // Roles returns a copy of the RBAC roles.
 func (s *Session) Roles() []string { return slices.Clone(s.roles) }
 
-// HasRole tells whether the session has the role, byte for byte.
+// HasRole reports whether the session has the role, byte for byte.
 func (s *Session) HasRole(role string) bool { return slices.Contains(s.roles, role) }
 
 // CustomClaims returns the custom claims as the JSON object Stytch sent, or

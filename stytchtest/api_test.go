@@ -115,7 +115,7 @@ func TestAuthenticateExchangesAnExpiredJWTWhileTheSessionLives(t *testing.T) {
 			status, answer := call(t, p, "POST", authenticatePath, body)
 			wantError(t, status, answer, 404, "session_not_found")
 		}
-		// An hour later another log-in sweeps it out; it stays not found.
+		// An hour later another login sweeps it out; it stays not found.
 		advance(time.Hour)
 		p.Login(stytchtest.Login{})
 		status, answer := call(t, p, "POST", authenticatePath, object{"session_token": login.Tokens.SessionToken})

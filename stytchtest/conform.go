@@ -38,7 +38,7 @@ type Route struct {
 	// middleware.Within. Default: of any age.
 	Within time.Duration
 
-	// Refused tells whether an answer refuses the request, for a handler with
+	// Refused reports whether an answer refuses the request, for a handler with
 	// an ErrorHandler of its own. Default: its status is 401, 403 or 503.
 	Refused func(*http.Response) bool
 }
@@ -119,7 +119,7 @@ func Audit(h http.Handler, p *Project, routes ...Route) []Finding {
 	return a.found
 }
 
-// control tries the session that every route should let in, and tells whether
+// control tries the session that every route should let in, and reports whether
 // there is such a route at all.
 func (a *audit) control() bool {
 	c, before := conformCases[0], len(a.found)
@@ -166,7 +166,7 @@ const (
 type conformCase struct {
 	name   string
 	want   func(Route) verdict
-	outage bool // Stytch is down: what only it can tell is no log-out
+	outage bool // Stytch is down: what only it can tell is no logout
 	// login makes the credentials; nil tokens for none.
 	login func(*audit) middleware.Tokens
 	// carriers send them; each makes a request of its own.
@@ -473,7 +473,7 @@ func sessionCookies(got *http.Response) (set, cleared bool) {
 	return set, cleared
 }
 
-// shared tells whether a cache between many users may store the answer and
+// shared reports whether a cache between many users may store the answer and
 // give it to another one (RFC 9111).
 func shared(got *http.Response, setsCookies bool) bool {
 	control := strings.ToLower(strings.Join(got.Header["Cache-Control"], ","))

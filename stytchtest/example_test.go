@@ -233,7 +233,7 @@ func ExampleProject_RotateKey() {
 	// 200
 }
 
-// A log-in as a back end of one's own makes it: a request to the API, and the
+// A login as a back end of one's own makes it: a request to the API, and the
 // inbox of the person who is to click the link.
 func ExampleProject_Inbox() {
 	project := stytchtest.New(stytchtest.Options{})

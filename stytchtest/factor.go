@@ -63,10 +63,10 @@ func EmbeddedMagicLink() Factor {
 // Password is a password.
 func Password() Factor { return Factor{Type: "password", DeliveryMethod: "knowledge"} }
 
-// GoogleOAuth is a log-in with Google.
+// GoogleOAuth is a login with Google.
 func GoogleOAuth() Factor { return OAuth("google") }
 
-// OAuth is a log-in with a provider: "google", "github", "apple", ….
+// OAuth is a login with a provider: "google", "github", "apple", ….
 func OAuth(provider string) Factor {
 	return Factor{Type: "oauth", DeliveryMethod: "oauth_" + provider, Members: map[string]any{
 		provider + "_oauth_factor": map[string]any{
@@ -77,7 +77,7 @@ func OAuth(provider string) Factor {
 	}}
 }
 
-// SSO is a log-in with an organization's own provider: "saml" or "oidc".
+// SSO is a login with an organization's own provider: "saml" or "oidc".
 func SSO(protocol string) Factor {
 	return Factor{Type: "sso", DeliveryMethod: "sso_" + protocol, Members: map[string]any{
 		protocol + "_sso_factor": map[string]any{
@@ -187,7 +187,7 @@ func (f Factor) stored(added time.Time) storedFactor {
 	return s
 }
 
-// same tells whether f and g are one factor, authenticated twice.
+// same reports whether f and g are one factor, authenticated twice.
 func (f storedFactor) same(g storedFactor) bool {
 	return f.typ == g.typ && f.method == g.method &&
 		maps.EqualFunc(f.members, g.members, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })

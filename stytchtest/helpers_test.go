@@ -133,7 +133,7 @@ func headerOf(t *testing.T, jwt string) object {
 	return parse(t, decodeSegment(t, strings.Split(jwt, ".")[0]))
 }
 
-// verifies tells whether the key set has the key that signed jwt.
+// verifies reports whether the key set has the key that signed jwt.
 func verifies(t *testing.T, keySet []byte, jwt string) bool {
 	t.Helper()
 	parts := strings.Split(jwt, ".")

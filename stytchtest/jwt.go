@@ -224,7 +224,7 @@ func decodeObject(b []byte) map[string]any {
 	return object
 }
 
-// decodeJSON tells whether r is one JSON value that fits v.
+// decodeJSON reports whether r is one JSON value that fits v.
 func decodeJSON(r io.Reader, v any) bool {
 	d := json.NewDecoder(r)
 	d.UseNumber()

@@ -124,7 +124,7 @@ func TestAPersonIsRecognised(t *testing.T) {
 	first := logIn(t, p, "ada@example.com")
 	second := post(t, p, sendLinkPath, object{"email": "ada@example.com", "login_magic_link_url": "https://example.com/login"})
 	if second["user_created"] != false || second["user_id"] != first["user_id"] || !strings.HasPrefix(last(t, p).URL, "https://example.com/login?") {
-		t.Errorf("answer %v, first log-in %v, link %s", second, first["user_id"], last(t, p).URL)
+		t.Errorf("answer %v, first login %v, link %s", second, first["user_id"], last(t, p).URL)
 	}
 	if other := logIn(t, p, "grace@example.com"); other["user_id"] == first["user_id"] {
 		t.Error("two people are one user")

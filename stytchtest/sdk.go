@@ -28,7 +28,7 @@ func (p *Project) sdkRoute(path string) route {
 const bootstrapPath = "projects/bootstrap/"
 
 // answeredByCORS lets pages of any origin read the answer, errors and faulty
-// ones included, and tells whether r was a preflight request and is answered.
+// ones included, and reports whether r was a preflight request and is answered.
 // The real API knows the origins a project allows; here the only credential is
 // the one in the Authorization header, which no other page has.
 // https://fetch.spec.whatwg.org/#http-cors-protocol

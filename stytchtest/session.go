@@ -39,7 +39,7 @@ type Login struct {
 	OrganizationSlug string
 }
 
-// Session is what a log-in gives: the session's id, its user's, and the two
+// Session is what a login gives: the session's id, its user's, and the two
 // tokens, ready for Hydrate, [AddCookies] or [AddBearer].
 type Session struct {
 	ID, UserID string            // of the session and its user
@@ -117,19 +117,19 @@ func (p *Project) Login(l Login) Session {
 	return Session{s.id, s.userID, middleware.Tokens{SessionToken: s.token, SessionJWT: sign(key, nil, claims)}}
 }
 
-// Revoke ends a session, as a log-out elsewhere would. It tells whether the
+// Revoke ends a session, as a logout elsewhere would. It reports whether the
 // session was live. JWTs that were made before stay well signed.
 func (p *Project) Revoke(sessionID string) bool {
 	return p.change(sessionID, func(s *session, _ time.Time) { s.revoked = true })
 }
 
-// Expire lets a session's time be over. It tells whether the session was live.
+// Expire lets a session's time be over. It reports whether the session was live.
 func (p *Project) Expire(sessionID string) bool {
 	return p.change(sessionID, func(s *session, at time.Time) { s.expiresAt = at })
 }
 
 // AddFactor adds a factor to a live session, as a step-up elsewhere would, or
-// renews it where the session has the same one. It tells whether the session
+// renews it where the session has the same one. It reports whether the session
 // was live. JWTs that were made before still show the old factors.
 func (p *Project) AddFactor(sessionID string, f Factor) bool {
 	added := f.stored(now())

@@ -34,7 +34,7 @@ func TestLoginDefaults(t *testing.T) {
 		}
 		none, _ := p.Session(p.Login(stytchtest.Login{Factors: []stytchtest.Factor{}, Roles: []string{}}).ID)
 		if none.NumFactors() != 0 || len(none.Roles()) != 0 {
-			t.Errorf("an empty log-in has %d factors and roles %q", none.NumFactors(), none.Roles())
+			t.Errorf("an empty login has %d factors and roles %q", none.NumFactors(), none.Roles())
 		}
 	})
 }

@@ -1,5 +1,5 @@
 // Package stytchtest is a Stytch project in memory: it serves the key set, the
-// session calls and the log-in calls of Stytch's API, and puts sessions,
+// session calls and the login calls of Stytch's API, and puts sessions,
 // outages and key rotations in the hands of a test.
 //
 // A [Project] needs no network, no account and no testing.T:

@@ -173,10 +173,10 @@ func TestTransportObeysTheContext(t *testing.T) {
 		context func(context.Context) (context.Context, context.CancelFunc)
 		want    error
 	}{
-		{"hang, time-out", stytchtest.Hang(), func(ctx context.Context) (context.Context, context.CancelFunc) {
+		{"hang, timeout", stytchtest.Hang(), func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithTimeout(ctx, 3*time.Second)
 		}, context.DeadlineExceeded},
-		{"slow, time-out", stytchtest.Slow(time.Minute), func(ctx context.Context) (context.Context, context.CancelFunc) {
+		{"slow, timeout", stytchtest.Slow(time.Minute), func(ctx context.Context) (context.Context, context.CancelFunc) {
 			return context.WithTimeout(ctx, 3*time.Second)
 		}, context.DeadlineExceeded},
 		{"slow, cause", stytchtest.Slow(time.Minute), func(ctx context.Context) (context.Context, context.CancelFunc) {

@@ -71,7 +71,7 @@ func whoami(c echo.Context) error {
 	return c.JSON(http.StatusOK, map[string]any{"user_id": s.UserID(), "factors": s.NumFactors()})
 }
 
-// demo adds what stands for a log-in and for a second factor. With an account
+// demo adds what stands for a login and for a second factor. With an account
 // Stytch's SDK does both, or this server with Stytch's API and auth.Hydrate.
 func demo(e *echo.Echo, auth *middleware.Authenticator, project *stytchtest.Project) {
 	e.POST("/demo/login", func(c echo.Context) error {

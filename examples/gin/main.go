@@ -86,7 +86,7 @@ func whoami(c *gin.Context) {
 	c.JSON(http.StatusOK, gin.H{"user_id": s.UserID(), "factors": s.NumFactors()})
 }
 
-// demo adds what stands for a log-in and for a second factor. With an account
+// demo adds what stands for a login and for a second factor. With an account
 // Stytch's SDK does both, or this server with Stytch's API and auth.Hydrate.
 func demo(router gin.IRouter, auth *middleware.Authenticator, project *stytchtest.Project) {
 	router.POST("/demo/login", func(c *gin.Context) {

@@ -110,7 +110,7 @@ func TestLogInStepUpLogOut(t *testing.T) {
 	}
 }
 
-// An outage is no log-out here either.
+// An outage is no logout here either.
 func TestStytchDown(t *testing.T) {
 	project, _, h := start(t)
 	login := project.Login(stytchtest.Login{})

@@ -81,7 +81,7 @@ func Resolve(projectID, raw string) (string, error) {
 	return base, nil
 }
 
-// host tells whether u's host and port are well formed, and whether the host
+// host reports whether u's host and port are well formed, and whether the host
 // can only be this machine. Names under .localhost are not known to be: the
 // resolver may ask the network for them.
 func host(u *url.URL) (loopback, ok bool) {

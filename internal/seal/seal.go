@@ -124,7 +124,7 @@ func (s *Sealer) Open(name, sealed string) (value string, old, ok bool) {
 	return "", false, false
 }
 
-// bindable tells whether name can be bound to a value without doubt about
+// bindable reports whether name can be bound to a value without doubt about
 // where the name ends: securecookie authenticates "name|time|value".
 func bindable(name string) bool { return name != "" && !strings.Contains(name, "|") }
 

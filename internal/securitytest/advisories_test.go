@@ -269,7 +269,7 @@ func TestCVE_2026_26998(t *testing.T) {
 	}
 }
 
-// oauth2-proxy redirected after a log-in to wherever the link to it said, as
+// oauth2-proxy redirected after a login to wherever the link to it said, as
 // //evil.example or /\evil.example.
 func TestCVE_2020_4037_CVE_2020_11053(t *testing.T) {
 	open(t, func(c *middleware.Config) { c.LoginURL = "/login" }, func(s *site) {
@@ -289,7 +289,7 @@ func TestCVE_2020_4037_CVE_2020_11053(t *testing.T) {
 				t.Errorf("return_to %q leads to %q", to, got)
 			}
 		}
-		// And the link to the log-in page holds only a path, whatever was asked
+		// And the link to the login page holds only a path, whatever was asked
 		// for and whatever the headers say of the host.
 		for _, asked := range []string{"/page", "//evil.example/x", `/\evil.example`, "/%5cevil.example", "/%2f/evil.example", "/.//evil.example", "/?u=https://evil.example"} {
 			r := httptest.NewRequest("GET", "https://app.example.com/", nil)

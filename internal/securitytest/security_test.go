@@ -36,7 +36,7 @@ var (
 	reference      = regexp.MustCompile("^`([a-z/0-9]+)\\.((?:Test|Fuzz)[A-Za-z0-9_]*)`$")
 )
 
-// problems says what is wrong with a SECURITY.md. exists tells whether a
+// problems says what is wrong with a SECURITY.md. exists reports whether a
 // package has a test.
 func problems(text string, exists func(pkg, test string) bool) (all []string) {
 	complain := func(format string, args ...any) { all = append(all, fmt.Sprintf(format, args...)) }
@@ -121,7 +121,7 @@ func tests(t *testing.T, pkg string) map[string]bool {
 	return names
 }
 
-// isTest tells whether go test runs f: a function of one *testing.T or F.
+// isTest reports whether go test runs f: a function of one *testing.T or F.
 func isTest(f *ast.FuncDecl) bool {
 	if f.Recv != nil || f.Body == nil || len(f.Body.List) == 0 || f.Type.Params.NumFields() != 1 {
 		return false

@@ -86,7 +86,7 @@ func readAnswer(body string, now time.Time) (*Answer, error) {
 }
 
 // readRevoked reads the body of a revoke call's 200: any object, so that
-// whatever else answers in Stytch's place is not taken for a log-out.
+// whatever else answers in Stytch's place is not taken for a logout.
 func readRevoked(body string, _ time.Time) error {
 	r := exactjson.New(body)
 	for name := range r.Members {

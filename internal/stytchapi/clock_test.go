@@ -92,7 +92,7 @@ func (s sullen) Read([]byte) (int, error) {
 }
 func (sullen) Close() error { return nil }
 
-// A client's own time-out, shorter than the deadline, is for each attempt.
+// A client's own timeout, shorter than the deadline, is for each attempt.
 func TestClientTimeout(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0
@@ -289,7 +289,7 @@ func TestCallerLeaves(t *testing.T) {
 			cancel()
 		}
 		if !cl.State().BreakerOpen {
-			t.Error("time-outs at the caller's deadline do not open the breaker")
+			t.Error("timeouts at the caller's deadline do not open the breaker")
 		}
 	})
 	synctest.Test(t, func(t *testing.T) { // one that leaves while a 429 is read
@@ -518,7 +518,7 @@ func TestBreaker(t *testing.T) {
 		{"senseless", func(*http.Request) (*http.Response, error) { return reply(200, "<html>"), nil }},
 		{"redirect", func(*http.Request) (*http.Response, error) { return reply(302, ""), nil }},
 		{"panic", func(*http.Request) (*http.Response, error) { panic("boom") }},
-		{"time-out", stuck},
+		{"timeout", stuck},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

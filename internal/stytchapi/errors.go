@@ -18,7 +18,7 @@ type Class uint8
 const (
 	Gone  Class = iota + 1 // definitive about the session: it is over
 	Setup                  // about us: wrong secret, project, arguments; nobody is logged out
-	Now                    // about now: 429, 5xx, time-outs, answers that make no sense
+	Now                    // about now: 429, 5xx, timeouts, answers that make no sense
 )
 
 // String returns "gone", "setup", "now" or "unknown".
@@ -93,7 +93,7 @@ func classify(status int, errorType string) Class {
 	return Setup
 }
 
-// definitive tells whether an error_type is about the session itself. Beyond
+// definitive reports whether an error_type is about the session itself. Beyond
 // this list nobody is logged out.
 func definitive(errorType string) bool {
 	switch errorType {

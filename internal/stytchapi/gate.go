@@ -85,7 +85,7 @@ func refused(reason, limit string, d time.Duration) *Error {
 	return &Error{Class: Now, RetryAfter: d, NotSent: limit, reason: "not sent: " + reason}
 }
 
-// clear tells whether a call that is out already may try again. A probe may
+// clear reports whether a call that is out already may try again. A probe may
 // not: it would be two in its second.
 func (g *gate) clear(now time.Time) bool {
 	g.mu.Lock()

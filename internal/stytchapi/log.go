@@ -78,7 +78,7 @@ func (r *reporter) failure(ctx context.Context, e *Error) {
 	logger.LogAttrs(ctx, level, text, attrs...)
 }
 
-// due tells whether this kind of failure may be logged again, and how often it
+// due reports whether this kind of failure may be logged again, and how often it
 // was not since the last time.
 func (r *reporter) due(e *Error, now time.Time) (unlogged int, ok bool) {
 	key := e.Class.String() + " " + e.Type

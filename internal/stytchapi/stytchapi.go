@@ -253,9 +253,9 @@ func (c *Client) do(parent context.Context, q request) (e *Error, left bool) {
 	return e, false
 }
 
-// left tells whether a transport that broke off says nothing about Stytch,
+// left reports whether a transport that broke off says nothing about Stytch,
 // because the caller cancelled or gave the call too little time. A caller's
-// deadline about as long as ours does count: it is the same time-out.
+// deadline about as long as ours does count: it is the same timeout.
 func (c *Client) left(parent context.Context, took time.Duration) bool {
 	err := parent.Err()
 	return errors.Is(err, context.Canceled) || err != nil && took < c.deadline/2
@@ -298,7 +298,7 @@ func (c *Client) judge(r reply, q request, now time.Time) (*Error, error) {
 	return e, broken
 }
 
-// retriable tells whether another attempt may help. Only a transport error
+// retriable reports whether another attempt may help. Only a transport error
 // gets here, so Stytch may have seen the request: both endpoints bear being
 // asked twice.
 func retriable(err error) bool {

@@ -9,13 +9,13 @@ const (
 	maxSessionToken = 512
 )
 
-// SessionToken tells whether s can be a session token: 1 to 512 characters of
+// SessionToken reports whether s can be a session token: 1 to 512 characters of
 // [A-Za-z0-9_-].
 func SessionToken(s string) bool {
 	return s != "" && len(s) <= maxSessionToken && inBase64url.all(s)
 }
 
-// JWT tells whether s can be a JWT: at most 16 KiB, two dots between base64url
+// JWT reports whether s can be a JWT: at most 16 KiB, two dots between base64url
 // segments, none of them empty.
 func JWT(s string) bool {
 	if len(s) > maxJWT {
@@ -30,7 +30,7 @@ func JWT(s string) bool {
 	return j > 0 && j < len(rest)-1 && strings.IndexByte(rest[j+1:], '.') < 0 && inJWT.all(s)
 }
 
-// CookieValue tells whether net/http lets all of s through in a cookie.
+// CookieValue reports whether net/http lets all of s through in a cookie.
 func CookieValue(s string) bool { return inCookie.all(s) }
 
 // alphabet is a set of bytes: 0 for those in it.
@@ -46,7 +46,7 @@ func newAlphabet(in func(c byte) bool) *alphabet {
 	return &t
 }
 
-// all tells whether every byte of s is in t, eight at a time: values are long
+// all reports whether every byte of s is in t, eight at a time: values are long
 // and come from strangers. (Arithmetic on words of eight bytes is slower.)
 func (t *alphabet) all(s string) bool {
 	for ; len(s) >= 8; s = s[8:] {

@@ -51,7 +51,7 @@ describe("Authorization: Bearer", () => {
     assert.equal((await world.calls()).Authenticate, 1);
   });
 
-  test("refresh and log-out, with either token", async (t) => {
+  test("refresh and logout, with either token", async (t) => {
     const world = await app.world(t);
     for (const kind of ["session_jwt", "session_token"]) {
       const login = await world.login();

@@ -55,7 +55,7 @@ describe("host-only and Domain cookies of one name", () => {
     assert.equal((await tab.session()).body.session_id, login.session_id);
   });
 
-  test("a back-end log-in leaves one form, which the SDK adopts on every subdomain", async (t) => {
+  test("a back-end login leaves one form, which the SDK adopts on every subdomain", async (t) => {
     const world = await app.world(t, domain);
     const [stale, good] = [await world.login(), await world.login()];
     const tab = await enter(t, world, shared(stale), shared(stale));
@@ -86,7 +86,7 @@ describe("host-only and Domain cookies of one name", () => {
     assert.equal((await tab.session()).body.session_id, login.session_id);
   });
 
-  test("a log-out on the server clears both forms and ends both sessions", async (t) => {
+  test("a logout on the server clears both forms and ends both sessions", async (t) => {
     const world = await app.world(t, domain);
     const [first, second] = [await world.login(), await world.login()];
     const tab = await enter(t, world, shared(first), shared(second));
@@ -96,7 +96,7 @@ describe("host-only and Domain cookies of one name", () => {
     assert.equal((await tab.session()).challenge, 'Bearer realm="session"');
   });
 
-  test("a log-out in the SDK clears what the server wrote for the domain", async (t) => {
+  test("a logout in the SDK clears what the server wrote for the domain", async (t) => {
     const world = await app.world(t, domain);
     const login = await world.login();
     const tab = await enter(t, world, {}, {});
@@ -174,7 +174,7 @@ for (const sealed of [false, true]) {
       assert.equal(await world.live(login.session_id), false);
     });
 
-    test("one session on both sides: the SDK's log-out reaches the server when it asks", async (t) => {
+    test("one session on both sides: the SDK's logout reaches the server when it asks", async (t) => {
       const { world, login, tab } = await enter(t);
       await tab.page.goto(`https://app.shop.test:${world.port}/`);
       await tab.settled();

@@ -175,7 +175,7 @@ for (const [name, options] of Object.entries(stories)) {
     const other = await p.page.context().newPage();
     await other.goto(p.page.url());
     await p.shows("Logged in", other);
-    await p.press(p.page.locator("#when-authenticated .log-out"));
+    await p.press(p.page.locator("#when-authenticated .logout"));
     await p.shows("Logged out");
     await p.shows("Logged out", other);
     assert.equal(await p.cookie("stytch_session"), undefined);
@@ -247,7 +247,7 @@ describe("keyboard", () => {
     await fresh.getByText("Stytch is unavailable").waitFor();
     await enter(p.button("Restore Stytch"), "Restore Stytch");
     await p.button("Make unavailable").waitFor();
-    await enter(page.locator("#when-authenticated .log-out"), "Log out");
+    await enter(page.locator("#when-authenticated .logout"), "Log out");
     await p.shows("Logged out");
     await p.shot("logged-out", false);
   });

@@ -86,7 +86,7 @@ describe("a session that is there already", () => {
     assert.deepEqual(tab.errors, []);
   });
 
-  test("a back-end log-in through Hydrate is adopted by the SDK", async (t) => {
+  test("a back-end login through Hydrate is adopted by the SDK", async (t) => {
     const world = await app.world(t);
     const login = await world.login({ claims: { plan: "pro" } });
     const tab = await plain(t, world);

@@ -58,7 +58,7 @@ func (w *world) site() http.Handler {
 	return mux
 }
 
-// hydrate takes over what a back-end log-in gave.
+// hydrate takes over what a back-end login gave.
 func (w *world) hydrate(rw http.ResponseWriter, r *http.Request) {
 	var t struct {
 		Token string `json:"session_token"`

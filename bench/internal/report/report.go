@@ -50,7 +50,7 @@ type Target struct {
 	More bool    `json:"at_least"` // Want is the least, not the most
 }
 
-// Met tells whether it is.
+// Met reports whether it is.
 func (t Target) Met() bool {
 	if t.More {
 		return t.Got >= t.Want

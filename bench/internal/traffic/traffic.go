@@ -14,7 +14,7 @@ const (
 	apiLatency  = 50 * time.Millisecond // of one call to Stytch
 )
 
-// Person is one user of an open page or app, from log-in on.
+// Person is one user of an open page or app, from login on.
 type Person struct {
 	Name      string
 	Every     time.Duration // between two views; whole seconds

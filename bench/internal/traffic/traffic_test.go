@@ -122,7 +122,7 @@ func TestByHand(t *testing.T) {
 		}
 	}
 	if got := sdk.SDKCalls(); got != 19 {
-		t.Errorf("the SDK calls %d times between log-in and the end of the hour, want 19", got)
+		t.Errorf("the SDK calls %d times between login and the end of the hour, want 19", got)
 	}
 	if got := page.SDKCalls(); got != 0 {
 		t.Errorf("no SDK calls %d times", got)

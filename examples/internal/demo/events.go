@@ -140,7 +140,7 @@ func (s *streams) tell(e middleware.Event) {
 	}
 }
 
-// looksLike tells whether two states of a session show the same, whenever and
+// looksLike reports whether two states of a session show the same, whenever and
 // wherever they were verified.
 func looksLike(x, y *sessionctx.Session) bool {
 	same := func(s *sessionctx.Session) string {

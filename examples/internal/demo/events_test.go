@@ -70,7 +70,7 @@ func TestEventsOfAChange(t *testing.T) {
 	send("POST", "/logout", "")
 	for lines.Scan() {
 		if strings.HasPrefix(lines.Text(), "data:") {
-			t.Errorf("after the log-out: %s", lines.Text())
+			t.Errorf("after the logout: %s", lines.Text())
 		}
 	}
 }

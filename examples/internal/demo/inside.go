@@ -18,7 +18,7 @@ import (
 	"github.com/stytchware/stytchware/stytchtest"
 )
 
-// demo serves /demo/: the log-in that a program with an account would have
+// demo serves /demo/: the login that a program with an account would have
 // elsewhere, and the handles on the Stytch project in memory. With an account
 // there is nothing there.
 func (a *app) demo() http.HandlerFunc {
@@ -90,7 +90,7 @@ func (in *inside) state(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, struct {
 		Inbox       []message `json:"inbox"`
 		Unavailable bool      `json:"unavailable"`
-		Calls       int       `json:"calls"` // by the middleware; not those of a log-in
+		Calls       int       `json:"calls"` // by the middleware; not those of a login
 	}{in.unread(), in.down.Load(), c.KeySet + c.Authenticate + c.Revoke})
 }
 
@@ -122,7 +122,7 @@ func (in *inside) authenticate(w http.ResponseWriter, r *http.Request) {
 	})
 	if err == nil {
 		if _, err = in.auth.Hydrate(w, r, answer.tokens()); err != nil {
-			in.log.Warn("log-in by magic link", "error", err)
+			in.log.Warn("login by magic link", "error", err)
 		}
 	}
 	if err == nil {

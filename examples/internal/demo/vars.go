@@ -34,7 +34,7 @@ func (a *app) vars(w http.ResponseWriter, r *http.Request) {
 	w.Write(b.Bytes())
 }
 
-// fromLoopback tells whether r came from this machine, and for it: a page of
+// fromLoopback reports whether r came from this machine, and for it: a page of
 // another site whose name leads here (DNS rebinding) names itself. Behind a
 // proxy on the same machine that keeps no Host every request does.
 func fromLoopback(r *http.Request) bool {

@@ -30,7 +30,7 @@ func Run(t *testing.T, routes Routes) {
 		run  func(*testing.T, Routes)
 	}{
 		{"routing", routing},
-		{"log-in", logIn},
+		{"login", logIn},
 		{"magic link refused", linkRefused},
 		{"session body", sessionFields},
 		{"optional", optional},
@@ -204,7 +204,7 @@ func decode(t *testing.T, text string, v any) {
 	}
 }
 
-// take gives the browser the cookies of a log-in, by way of /api/hydrate.
+// take gives the browser the cookies of a login, by way of /api/hydrate.
 func (b *browser) take(s stytchtest.Session) session {
 	b.Helper()
 	body, _ := json.Marshal(map[string]string{"session_token": s.Tokens.SessionToken, "session_jwt": s.Tokens.SessionJWT})

@@ -65,7 +65,7 @@ func routing(t *testing.T, routes Routes) {
 func logIn(t *testing.T, routes Routes) {
 	b := start(t, routes, nil).browser()
 	if got := b.do("GET", "/api/optional", "").state(); got != "anonymous" {
-		t.Fatalf("before the log-in: %q", got)
+		t.Fatalf("before the login: %q", got)
 	}
 	b.do("GET", "/api/session", "").problem(http.StatusUnauthorized)
 	b.do("POST", "/demo/login", `{"email":"not one"}`).problem(http.StatusBadRequest)
@@ -77,7 +77,7 @@ func logIn(t *testing.T, routes Routes) {
 	}
 	s := b.do("GET", "/api/session", "").session()
 	if !*s.FromCache || len(s.Factors) != 1 || s.Factors[0]["class"] != "account" || s.Factors[0]["delivery_method"] != "email" {
-		t.Fatalf("after the log-in: %+v", s)
+		t.Fatalf("after the login: %+v", s)
 	}
 	calls := b.project.Calls().Authenticate
 	if got := b.do("GET", "/api/optional", "").session(); got.SessionID != s.SessionID {
@@ -139,10 +139,10 @@ func logIn(t *testing.T, routes Routes) {
 	b.do("POST", "/api/logout", "").want(http.StatusNoContent)
 	b.do("GET", "/api/session", "").problem(http.StatusUnauthorized)
 	if got := b.do("GET", "/api/optional", "").state(); got != "anonymous" {
-		t.Errorf("after the log-out: %q", got)
+		t.Errorf("after the logout: %q", got)
 	}
 	if _, live := b.project.Session(s.SessionID); live {
-		t.Error("the log-out did not reach Stytch")
+		t.Error("the logout did not reach Stytch")
 	}
 }
 

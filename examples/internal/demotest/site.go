@@ -75,7 +75,7 @@ func events(t *testing.T, routes Routes) {
 	w := start(t, routes, nil)
 	w.browser().do("GET", "/api/events", "").problem(http.StatusUnauthorized)
 
-	// The first event at once, then a comment each 15 s, until the log-out.
+	// The first event at once, then a comment each 15 s, until the logout.
 	b := w.browser()
 	b.take(w.project.Login(stytchtest.Login{}))
 	if a := b.do("HEAD", "/api/events", "").want(http.StatusOK); a.Body != "" {
@@ -112,16 +112,16 @@ func events(t *testing.T, routes Routes) {
 	b.do("POST", "/api/logout", "").want(http.StatusNoContent)
 	advance(900 * time.Millisecond)
 	if !s.ended() {
-		t.Error("the stream outlived the log-out")
+		t.Error("the stream outlived the logout")
 	}
 	if others.ended() {
-		t.Error("somebody else's log-out ended a stream")
+		t.Error("somebody else's logout ended a stream")
 	}
 	other.do("POST", "/demo/outage", `{"unavailable":true}`).want(http.StatusNoContent)
 	other.do("POST", "/api/logout", "").want(http.StatusNoContent)
 	advance(900 * time.Millisecond)
 	if !others.ended() {
-		t.Error("the stream outlived a log-out during an outage")
+		t.Error("the stream outlived a logout during an outage")
 	}
 	other.do("POST", "/demo/outage", `{"unavailable":false}`).want(http.StatusNoContent)
 	advance(5 * time.Second)
@@ -284,7 +284,7 @@ func controls(t *testing.T, routes Routes) {
 	advance(5 * time.Second)
 	b.do("GET", "/api/fresh", "").session()
 
-	// Whatever goes wrong at Stytch, a log-in says so.
+	// Whatever goes wrong at Stytch, a login says so.
 	for _, fault := range []stytchtest.Fault{
 		stytchtest.Error(500, "internal_server_error"), stytchtest.TooManyRequests(""), stytchtest.Reply(200, "application/json", `{`),
 	} {

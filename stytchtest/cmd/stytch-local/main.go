@@ -193,7 +193,7 @@ func loopbackOnly(addr string) error {
 	return nil
 }
 
-// loopback tells whether a host names this machine and no other.
+// loopback reports whether a host names this machine and no other.
 func loopback(host string) bool {
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		return true

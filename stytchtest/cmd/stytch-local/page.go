@@ -37,7 +37,7 @@ type local struct {
 	page    http.Handler
 
 	mu     sync.Mutex
-	last   *stytchtest.Session // the newest log-in made here
+	last   *stytchtest.Session // the newest login made here
 	fault  string              // a name of faults, "" for none
 	target string              // a name of targets
 }

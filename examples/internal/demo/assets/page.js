@@ -248,7 +248,7 @@ on("extend", "click", async () => {
   await taken(a);
 });
 
-for (const button of document.querySelectorAll(".log-out")) {
+for (const button of document.querySelectorAll(".logout")) {
   on(button, "click", async () => {
     unfollow();
     const a = await call("POST", "/api/logout");
@@ -417,7 +417,7 @@ function letter(message) {
   if (message.token) {
     const query = new URLSearchParams({ token: message.token });
     if (returnTo !== "/") query.set("return_to", returnTo);
-    what = make("span", { className: "what", textContent: "Your log-in link" });
+    what = make("span", { className: "what", textContent: "Your login link" });
     act = make("a", { href: `/demo/authenticate?${query}`, textContent: "Log in" });
   } else {
     what = make("span", { className: "what" }, ["Code ", make("span", { className: "code", textContent: message.code })]);
