@@ -181,9 +181,9 @@ func (c *cache) drop(s *shard, at *atomic.Pointer[entry]) {
 // sample is how many entries evict looks at.
 const sample = 8
 
-// evict drops one entry, but not keep: the first dead one of a few that follow
-// keep in the table, which by their hashes are any, or else the last of those.
-// It reports whether it found any.
+// evict drops one entry other than keep. It samples a few entries after keep,
+// which is effectively at random, and drops the first dead one, or else the last
+// it looked at. It reports whether it found any.
 func (c *cache) evict(keep uint64, now int64) bool {
 	var victim uint64
 	looked := 0

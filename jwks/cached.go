@@ -8,8 +8,8 @@ import (
 
 // Cached returns the session of a token that Verify accepted before and would
 // accept now, and until when it would unless its key is withdrawn. It verifies
-// nothing, waits for nothing and allocates nothing; that it does not know a
-// token says nothing about the token. The token is compared as a whole.
+// nothing, waits for nothing and allocates nothing. A miss does not mean that
+// the token is invalid. The token is compared as a whole.
 func (v *Verifier) Cached(token string) (s *sessionctx.Session, until time.Time, ok bool) {
 	if v == nil || v.tokens == nil || len(token) > maxToken {
 		return nil, time.Time{}, false

@@ -18,8 +18,8 @@ import (
 // Config configures an [Authenticator]. ProjectID and Secret are required; for
 // every other field the zero value is the default stated, and a safe one. New
 // copies what it needs: changes after New have no effect. A Config prints and
-// logs without its secrets; inside an unexported field of another struct, and
-// with %p, package fmt cannot be kept from printing them.
+// logs without its secrets, but package fmt shows them with %p, or if the Config
+// is in an unexported field of another struct.
 type Config struct {
 	_ [0]func()
 
@@ -48,8 +48,9 @@ type Config struct {
 	// token and JWT, such as X-Stytch-Session-Token. Default: none is read.
 	TokenHeader, JWTHeader string
 
-	// SessionDuration extends the session to that much from now whenever
-	// Stytch is asked: whole minutes from 5 to 527040. Default: never.
+	// SessionDuration makes the session end that long from now whenever Stytch is
+	// asked, even if it would have lasted longer: whole minutes from 5 to 527040.
+	// Default: its end stays as it is.
 	SessionDuration time.Duration
 
 	// LoginURL and StepUpURL are paths on this host to which page loads are
@@ -68,15 +69,14 @@ type Config struct {
 	// https://app.example.com. Default: only the same origin.
 	TrustedOrigins []string
 
-	MaxTokenAge time.Duration // the most age of a session JWT that is accepted without asking; at most 1 h; default 5 min
+	MaxTokenAge time.Duration // how old a session JWT may be and still be accepted without asking Stytch (its own expiry counts too); at most 1 h; default 5 min
 	OpaqueTTL   time.Duration // how long Stytch's yes to a session token is kept; at most 1 h; default 30 s, NoCache for none
 	NegativeTTL time.Duration // how long Stytch's no is kept; at most 1 h; default 60 s
 	KeyCooldown time.Duration // least time between two fetches of the key set for unknown keys; at most 1 h; default 10 s
 
 	// RefreshAhead refreshes the session JWT of an active user in the background
-	// once it has at most that long to go before Stytch would have to be asked,
-	// so that no request waits: this one is answered at once, the next one gets
-	// the new cookies. At most half of MaxTokenAge, and 2 min 30 s, which is half
+	// when it will go stale within this time, so that no request waits for Stytch.
+	// The current request is answered at once; the next one gets the new cookies. At most half of MaxTokenAge, and 2 min 30 s, which is half
 	// of what Stytch's JWTs live; 1 min is a good value.
 	// Default: off. RefreshAheadBearer does it also for JWTs in headers, where
 	// nothing can be written back and only this process remembers the answer.

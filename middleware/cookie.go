@@ -85,7 +85,7 @@ func (j *cookieJar) set(w http.ResponseWriter, r *http.Request, t Tokens, expire
 	for i, name := range names {
 		value := values[i]
 		if value == "" && !drop {
-			continue // nor is what an earlier step of this request said of it
+			continue // leave the cookie as it is, with what an earlier step of this request wrote
 		}
 		j.forget(w, name)
 		if value == "" || !fits(name, value) {

@@ -22,11 +22,12 @@ var (
 	ErrInvalidRequest = errors.New("middleware: invalid request")
 	// ErrCrossSite: a request from another site that could change something. 403.
 	ErrCrossSite = errors.New("middleware: cross-site request refused")
-	// ErrUnavailable: whether there is a session cannot be known now. Nobody
-	// is logged out by it. 503; [RetryAfter] tells when to try again.
+	// ErrUnavailable: the session could not be checked, for example because
+	// Stytch is down. The user stays logged in. 503; [RetryAfter] tells when to
+	// try again.
 	ErrUnavailable = errors.New("middleware: session cannot be checked now")
 	// ErrTooLate: the response has begun, so cookies cannot be written any
-	// more. 500.
+	// more. 500. Only ResponseWriters that can tell (gin's, chi's) get it.
 	ErrTooLate = errors.New("middleware: response has begun, cookies cannot be written")
 )
 

@@ -20,7 +20,7 @@ type Explanation struct {
 	Reason     string        // one line: how the session was established, or why not
 	Carrier    string        // "none", "bearer", "headers" or "cookies"
 	Credential string        // "none", "session token", "session JWT" or "both"
-	Key        string        // that the JWT names: "known", "unknown", "not available", or "" where that did not matter
+	Key        string        // whether the JWT's key was "known", "unknown" or "not available"; "" if that did not matter
 	Age        time.Duration // of the JWT since its iat, where it is well signed; else 0
 	Source     string        // "local", "remote", "stale", or "" without a session
 	Called     bool          // Stytch was called for this request, or a call was joined

@@ -12,15 +12,15 @@ import (
 // Follow returns a context for a handler that outlives its request's first
 // answer: a stream of events, a WebSocket, a long poll. It ends when the
 // session expires, when it is revoked on this process or found to be over,
-// when a is closed, or with ctx; context.Cause then is ErrNoSession for the
-// first three, ErrUnavailable for the fourth. Where the end of the session
-// moves, so does that of the context.
+// when a is closed, or with ctx. context.Cause then matches ErrNoSession if the
+// session ended, and ErrUnavailable if a was closed. If the session is extended,
+// so is the context.
 //
-// While it is followed Stytch is asked about the session, once for all who
-// follow it, each time four fifths of Config.MaxTokenAge have passed since it
-// was last known to live; this extends nothing. If Stytch cannot be asked for
-// all of MaxTokenAge the context ends with ErrUnavailable: no stream outlives
-// its session by more than that.
+// While a session is followed, Stytch is asked about it, once for all who follow
+// it, whenever 80 % of Config.MaxTokenAge have passed since the session was last
+// confirmed. These checks do not extend the session. If Stytch cannot be asked
+// for all of MaxTokenAge, the context ends with ErrUnavailable: no stream
+// outlives its session by more than that.
 //
 // ctx must be a request's context after Load or a guard; without a session the
 // result has ended already. A handler that hijacks its connection and returns

@@ -11,7 +11,7 @@ import (
 )
 
 // state is what an Authenticator found out about a request, and the context
-// that carries it. It is never changed, passed aside; a guard that asked Stytch
+// that carries it. It is immutable except for passed; a guard that asked Stytch
 // makes a new one. Its size is on the hot path.
 type state struct {
 	context.Context
@@ -125,12 +125,13 @@ func (a *Authenticator) states(ctx context.Context) (inner, own *state) {
 }
 
 // Load reads the request's session and puts it in the context, where
-// [sessionctx.From] finds it. It never denies: without a session the handler
-// runs without one, and [Authenticator.Err] tells why; an outage is told apart
-// from an anonymous request there.
+// [sessionctx.From] finds it. It never denies a request. If there is no session,
+// [Authenticator.Err] returns the reason, and so distinguishes an outage from an
+// anonymous request.
 //
-// Load adds Vary for what carries credentials, and writes new cookies, before
-// next runs; next gets the ResponseWriter that the server gave.
+// Before it calls next, Load adds a Vary header for what can carry credentials
+// and writes any new cookies. It does not wrap the ResponseWriter. It panics if
+// next is nil, as the guards do.
 func (a *Authenticator) Load(next http.Handler) http.Handler {
 	mustHandle(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

@@ -14,13 +14,18 @@ import (
 
 // Hydrate logs the client in after a login at the back end: it authenticates
 // t with Stytch, writes the cookies from Stytch's answer, and returns the
-// session. One of the tokens may be missing; a JWT must verify (one that does
-// not causes no call) and both must be one user's. It must be called before
-// the response begins; the context of r keeps the session it had.
+// session. Either token may be empty. A JWT must verify, otherwise Stytch is not
+// asked. If both are given they must belong to the same user. The context of r
+// keeps the session it had.
+//
+// Call it before anything is written to w. Where w can tell that it is too late,
+// as the writers of gin and chi can, the error is ErrTooLate; net/http's own
+// cannot, and the cookies are lost without an error. Mount it as POST: a GET from
+// another site is not refused.
 //
 // Errors: ErrInvalidRequest for missing or malformed tokens, ErrNoSession when
 // a token is refused, ErrCrossSite for an unsafe request from another site
-// (login CSRF), ErrUnavailable, ErrTooLate. Nothing is written then.
+// (login CSRF), ErrUnavailable, ErrTooLate. No cookie is written then.
 func (a *Authenticator) Hydrate(w http.ResponseWriter, r *http.Request, t Tokens) (*sessionctx.Session, error) {
 	if d := a.mayWrite(w, r); d != nil {
 		return nil, d
@@ -56,14 +61,15 @@ func (a *Authenticator) Hydrate(w http.ResponseWriter, r *http.Request, t Tokens
 	return out.session, nil
 }
 
-// Refresh asks Stytch about the request's session now, extends it by d where
-// d is not 0 (whole minutes from 5 to 527040), writes the new cookies if
-// cookies carried the session, and returns it. With d 0 it extends by
-// Config.SessionDuration, or not at all if that is 0 too. It must be called
-// before the response begins; the context of r keeps the session it had.
+// Refresh asks Stytch about the request's session now, writes the new cookies if
+// cookies carried it, and returns it. With d, whole minutes from 5 to 527040, the
+// session then ends d from now, even if it would have lasted longer. With d 0
+// that is Config.SessionDuration, and if that is 0 too its end stays as it is.
+// The context of r keeps the session it had. Call it before anything is written
+// to w, as [Authenticator.Hydrate].
 //
-// Errors: ErrNoSession, ErrInvalidRequest for a bad d (no call is made),
-// ErrCrossSite, ErrUnavailable, ErrTooLate.
+// Errors: ErrNoSession, ErrInvalidRequest for a bad d or two headers that carry
+// credentials (no call is made), ErrCrossSite, ErrUnavailable, ErrTooLate.
 func (a *Authenticator) Refresh(w http.ResponseWriter, r *http.Request, d time.Duration) (*sessionctx.Session, error) {
 	if d := a.mayWrite(w, r); d != nil {
 		return nil, d
@@ -117,10 +123,11 @@ func (a *Authenticator) presented(r *http.Request) (credentials, *sessionctx.Ses
 
 // Revoke logs the client out: it clears the cookies, makes this process
 // refuse the session from now on, and ends it at Stytch. The first two happen
-// whatever Stytch does; if it cannot be reached the error is ErrUnavailable
-// and the call is made again in the background for some minutes. A request
-// without a session is no error. It must be called before the response
-// begins.
+// whatever Stytch does: if it cannot be reached the error is ErrUnavailable, the
+// client is logged out here all the same, and the call is repeated in the
+// background for some minutes. A request without a session is no error. Call it
+// before anything is written to w, and mount it as POST, as
+// [Authenticator.Hydrate].
 //
 // A JWT that does not verify causes no call. If the session token and the JWT
 // belong to different sessions both are ended.
@@ -260,9 +267,11 @@ func (a *Authenticator) Clear(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Tokens returns what the client of r holds when it has the response: the
-// tokens it sent, or those written to its cookies by Load or a guard. The
-// second result is false if there is no session.
+// Tokens returns the newest session token and JWT of the request's session: those
+// the client sent, or those of Stytch's answer if Load or a guard asked. Such an
+// answer has both, also for a client that sent only a JWT; do not hand it a
+// session token that it should not have. The second result is false if there is
+// no session.
 func (a *Authenticator) Tokens(r *http.Request) (Tokens, bool) {
 	st := a.stateOf(r.Context())
 	if st == nil || st.session == nil {

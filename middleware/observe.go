@@ -26,8 +26,8 @@ type Observer struct {
 	Cookie   func(ctx context.Context, c CookieWrite) // a session cookie was written, or not
 }
 
-// Decision is what a request came to: once when its session is looked up, and
-// again if a guard then refuses or asks Stytch.
+// Decision is the outcome for one request. It is reported once when the session
+// is looked up, and again if a guard refuses the request or asks Stytch.
 type Decision struct {
 	Outcome    string        // as Explanation.Outcome
 	Status     int           // as Explanation.Status
@@ -35,7 +35,7 @@ type Decision struct {
 	Credential string        // as Explanation.Credential
 	Source     string        // "local", "remote", "stale", or "" without a session
 	Called     bool          // Stytch was called for it, or a call joined
-	Guard      bool          // a guard's word, not the lookup's
+	Guard      bool          // reported by a guard rather than by the lookup
 	Took       time.Duration // waiting for Stytch included
 }
 

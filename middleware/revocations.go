@@ -62,9 +62,9 @@ func (rs *revocations) of(id string) standing {
 	return v.standing
 }
 
-// put notes how the session stands, until then or longer, and how it stood
-// before; one that is over stays so. Where there are too many, one goes for it:
-// of those in its shard the one that would have gone first.
+// put records how the session stands until at least the given time, and reports
+// how it stood before; one that is over stays so. When there are too many, the
+// one of the same shard goes that would have gone first.
 func (rs *revocations) put(id string, now standing, until time.Time) (before standing) {
 	at := time.Now()
 	rs.sweep(at)

@@ -2,8 +2,22 @@ package sessionctx
 
 import (
 	"encoding/json"
+	"log/slog"
 	"time"
 )
+
+// LogValue is the ids, the source and the end of s: no personal data, so that a
+// session may be passed to log/slog as it is.
+func (s *Session) LogValue() slog.Value {
+	if s == nil {
+		return slog.StringValue("none")
+	}
+	all := []slog.Attr{slog.String("session_id", s.id), slog.String("user_id", s.userID)}
+	if id := s.OrganizationID(); id != "" {
+		all = append(all, slog.String("organization_id", id))
+	}
+	return slog.GroupValue(append(all, slog.String("source", s.source.String()), slog.Time("expires_at", s.expiresAt.UTC()))...)
+}
 
 // MarshalJSON writes the session as one JSON object, with the names Stytch's
 // API uses and beside them source and verified_at. Times are RFC 3339 in UTC

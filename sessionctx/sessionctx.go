@@ -2,7 +2,8 @@
 //
 // Handlers read the session with [From]; tests put one in with [With] and
 // [New]. Nothing that can be read of a Session is a token, a key or another
-// secret, so it may be logged, printed or marshalled.
+// secret. Printed or marshalled it has personal data, such as the e-mail address
+// of a factor; logged by log/slog it has ids and times only.
 package sessionctx
 
 import (

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"net/http/httptest"
 	"reflect"
 	"strings"
@@ -126,6 +127,26 @@ func TestContext(t *testing.T) {
 	r := httptest.NewRequest("GET", "/", nil).WithContext(inner)
 	if n := testing.AllocsPerRun(100, func() { sessionctx.From(r.Context()) }); n != 0 {
 		t.Errorf("From allocates %v times", n)
+	}
+}
+
+// A session that is logged shows who it is of and no more.
+func TestLogValue(t *testing.T) {
+	for name, c := range map[string]struct {
+		s    *sessionctx.Session
+		want string
+	}{
+		"B2B": {sessionctx.New(full()), "session.session_id=member-session-1 session.user_id=member-1 session.organization_id=organization-1 " +
+			"session.source=remote session.expires_at=2026-01-02T04:04:05.000Z\n"},
+		"consumer": {sessionctx.New(sessionctx.Data{ID: "s", UserID: "u", Source: sessionctx.Local, CustomClaims: `{"secret":1}`}),
+			"session.session_id=s session.user_id=u session.source=local session.expires_at=0001-01-01T00:00:00.000Z\n"},
+		"none": {nil, "session=none\n"},
+	} {
+		var out strings.Builder
+		slog.New(slog.NewTextHandler(&out, nil)).Info("seen", "session", c.s)
+		if _, got, _ := strings.Cut(out.String(), "msg=seen "); got != c.want {
+			t.Errorf("%s: %q, want %q", name, got, c.want)
+		}
 	}
 }
 

@@ -28,11 +28,12 @@ func (f *faults) of(keySet bool) *atomic.Pointer[Fault] {
 	return &f.api
 }
 
-// FailKeys makes requests for the key set meet f from now on; nil ends it.
+// FailKeys applies f to every later request for the key set; nil removes it.
 // Requests that have arrived are not affected.
 func (p *Project) FailKeys(f Fault) { p.fail(true, f) }
 
-// FailAPI does the same to all other requests.
+// FailAPI applies f to every later request except those for the key set; nil
+// removes it.
 func (p *Project) FailAPI(f Fault) { p.fail(false, f) }
 
 func (p *Project) fail(keySet bool, f Fault) {

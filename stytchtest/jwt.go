@@ -37,18 +37,16 @@ type Mint struct {
 	Claims map[string]any
 	// SessionClaim does the same inside of the session claim.
 	SessionClaim map[string]any
-	// NoSessionClaim leaves the session claim out: the JWT is then none of a
-	// session but of the M2M kind, which the same key signs.
+	// NoSessionClaim leaves the session claim out. The result looks like an M2M
+	// token, which Stytch signs with the same key.
 	NoSessionClaim bool
 
 	// Header is set on top of the header; nil leaves the member out. It
 	// changes nothing about how the JWT is signed.
 	Header map[string]any
-	// Forged signs with a key that is not the project's, in the name of the
-	// one that is.
+	// Forged signs with a foreign key under the id of the project's own.
 	Forged bool
-	// UnknownKey signs with a key that is not the project's either, in a name
-	// of its own that is in no key set.
+	// UnknownKey signs with a foreign key whose id is in no key set.
 	UnknownKey bool
 }
 

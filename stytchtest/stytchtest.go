@@ -17,9 +17,9 @@
 // bubble owns the clock. [NewServer] is a real server on a loopback address.
 // And a Project is an [http.Handler], for a program that runs without an
 // account; the command stytch-local, below this package, is one that does
-// nothing else. Every time in a Project is time.Now, and its clock is never apart
-// from that of the program under test; tokens from another clock are minted
-// with [Project.MintJWT].
+// nothing else. A Project uses time.Now, so its clock always agrees with that of
+// the program under test; tokens from another clock are minted with
+// [Project.MintJWT].
 //
 // A handler that only reads the session needs none of it: see [WithSession].
 // All routes of a program are checked at once by [Conform].
