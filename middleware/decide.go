@@ -29,6 +29,11 @@ type decision struct {
 	guard   *needs  // what that asked for
 }
 
+// byItsJWT is what a JWT that is good comes to.
+func byItsJWT(s *sessionctx.Session) decision {
+	return decision{session: s, why: byJWT, signed: true}
+}
+
 // How a session was established, for logs.
 const (
 	byJWT    = "session JWT verified locally"
@@ -78,7 +83,7 @@ func (a *Authenticator) decide(ctx context.Context, c credentials) decision {
 // decideLocal accepts a JWT that is good. Where it will not be for long, it
 // takes an answer that was asked for ahead, or sees to it that there is one.
 func (a *Authenticator) decideLocal(c credentials, signed *sessionctx.Session) decision {
-	local := decision{session: signed, why: byJWT, signed: true}
+	local := byItsJWT(signed)
 	if a.refreshAhead == 0 || c.carrier != byCookies && !a.aheadBearer {
 		return local
 	}

@@ -71,7 +71,7 @@ func (s *state) refuse(ctx context.Context, q *needs, d *denial) *state {
 		state
 		out decision
 	}
-	both.out = decision{why: byJWT, signed: true}
+	both.out = byItsJWT(nil)
 	if s.out != nil {
 		both.out = *s.out
 	}
@@ -259,7 +259,7 @@ func (a *Authenticator) examine(r *http.Request) *state {
 	}
 	out := a.decide(r.Context(), c)
 	st.session = out.session
-	if plain == "" || out.why != byJWT {
+	if plain == "" || out != byItsJWT(out.session) {
 		st.note(out, c)
 	}
 	return st
