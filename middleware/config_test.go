@@ -77,8 +77,9 @@ func TestConfigMistakes(t *testing.T) {
 		"project id without an end": {func(c *cfg) { c.ProjectID = "project-test-" }, "ProjectID"},
 		"project id with a slash":   {func(c *cfg) { c.ProjectID = "project-test-1/../2" }, "ProjectID"},
 		"project id and a space":    {func(c *cfg) { c.ProjectID += " " }, "ProjectID"},
-		"fields swapped":            {func(c *cfg) { c.ProjectID, c.Secret = c.Secret, c.ProjectID }, "ProjectID"},
+		"fields swapped":            {func(c *cfg) { c.ProjectID, c.Secret = c.Secret, c.ProjectID }, "ProjectID Secret"},
 		"no secret":                 {func(c *cfg) { c.Secret = "" }, "Secret"},
+		"public token as secret":    {func(c *cfg) { c.Secret = "public-token-test-x" }, "Secret"},
 		"secret with a newline":     {func(c *cfg) { c.Secret += "\n" }, "Secret"},
 		"secret with a space":       {func(c *cfg) { c.Secret = " " + c.Secret }, "Secret"},
 		"secret with an umlaut":     {func(c *cfg) { c.Secret += "ü" }, "Secret"},
@@ -95,6 +96,9 @@ func TestConfigMistakes(t *testing.T) {
 		"base URL with a path":    {func(c *cfg) { c.BaseURL = "https://login.example.com/v1" }, "BaseURL"},
 		"base URL with a query":   {func(c *cfg) { c.BaseURL = "https://login.example.com?" }, "BaseURL"},
 		"base URL with user info": {func(c *cfg) { c.BaseURL = "https://a:b@login.example.com" }, "BaseURL"},
+		"base URL, live, test":    {func(c *cfg) { c.BaseURL = "https://api.stytch.com/" }, "BaseURL"},
+		"base URL, test":          {func(c *cfg) { c.BaseURL = "https://test.stytch.com" }, ""},
+		"base URL, test, live":    {func(c *cfg) { c.ProjectID, c.BaseURL = "project-live-1", "https://TEST.stytch.com" }, "Secret BaseURL"},
 		"base URL, http in name":  {func(c *cfg) { c.BaseURL = "http://127.0.0.1.example.com" }, "BaseURL"},
 
 		"token header":            {func(c *cfg) { c.TokenHeader, c.JWTHeader = "x-stytch-session-token", "X-Stytch-Session-JWT" }, ""},
@@ -588,6 +592,22 @@ func TestTwoAuthenticators(t *testing.T) {
 		}
 		if got := twin.get(nil, bearer(mine.Tokens.SessionJWT)); got.seen.SessionID != mine.ID {
 			t.Errorf("%+v", got.seen)
+		}
+	})
+}
+
+// A program that is wired up wrongly ends where it is wired up.
+func TestNilHandlers(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		for name, wrap := range w.guards() {
+			func() {
+				defer func() {
+					if p := recover(); p != "middleware: nil handler" {
+						t.Errorf("%s: %v", name, p)
+					}
+				}()
+				wrap(nil)
+			}()
 		}
 	})
 }
