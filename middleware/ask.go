@@ -73,7 +73,9 @@ type inquiries struct {
 	closed  bool
 	flights map[credential]*flight
 	budget  bucket
-	later   int // revocations that wait for Stytch
+	endings map[stytchapi.Credential]*ending
+	later   map[stytchapi.Credential]bool // revocations that wait for Stytch
+	logouts bucket                        // budget for logouts that nothing vouches for
 
 	ahead struct {
 		most    int           // at a time
@@ -258,6 +260,10 @@ func (q *inquiries) call(ctx context.Context, c credential, duration time.Durati
 	return s, nil
 }
 
+// otherKind is the error_type with which Stytch refuses a session of a B2B
+// project at an endpoint for consumers.
+const otherKind = "incompatible_session_type"
+
 func (q *inquiries) failed(err error) (*answer, *denial) {
 	var e *stytchapi.Error
 	if !errors.As(err, &e) {
@@ -265,7 +271,7 @@ func (q *inquiries) failed(err error) (*answer, *denial) {
 	}
 	switch e.Class {
 	case stytchapi.Gone:
-		return &answer{b2b: e.Type == "incompatible_session_type"}, nil
+		return &answer{b2b: e.Type == otherKind}, nil
 	case stytchapi.Setup:
 		return nil, unavailable("Stytch refused our call", e.RetryAfter)
 	}

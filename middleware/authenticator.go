@@ -22,6 +22,7 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stytchware/stytchware/internal/stytchapi"
@@ -123,7 +124,10 @@ func New(cfg Config) (*Authenticator, error) {
 		negativeTTL: f.NegativeTTL,
 		results:     ttlmap.New[credential, *answer](f.CacheSize),
 		flights:     make(map[credential]*flight),
+		endings:     make(map[stytchapi.Credential]*ending),
+		later:       make(map[stytchapi.Credential]bool),
 		budget:      bucket{rate: float64(f.OpaqueRate), burst: float64(f.OpaqueBurst)},
+		logouts:     bucket{rate: float64(f.OpaqueRate), burst: float64(f.OpaqueBurst)},
 	}
 	a.changes.ended = a.isRevoked
 	a.stytch.ahead.pause = min(aheadPause, f.RefreshAhead/2)
@@ -190,6 +194,16 @@ func (a *Authenticator) markOverFor(id string, how Change, d time.Duration) {
 
 func (a *Authenticator) isRevoked(s *sessionctx.Session) bool {
 	return a.revocations.of(s.ID()) == over
+}
+
+// markDead refuses a session token of which it is not known whose it is, beside
+// a JWT too, for d or as long as that could pass.
+func (a *Authenticator) markDead(token string, d time.Duration) {
+	if token == "" || d == 0 && a.isDead(token) {
+		return
+	}
+	a.deadTokens.put(strings.Clone(token), over, time.Now().Add(max(d, a.refusedFor())))
+	a.follow.overToken(token, denyGone)
 }
 
 // isDead reports whether Stytch said that the session of a token is over that

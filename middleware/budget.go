@@ -2,10 +2,12 @@ package middleware
 
 import "time"
 
-// draw takes one of the budget, and reports whether there was any left.
-func (q *inquiries) draw() bool {
+// drawLogout takes one of the budget for logouts, and reports whether there was
+// any left. It is apart from the other, so that a flood at guards keeps nobody
+// from logging out.
+func (q *inquiries) drawLogout() bool {
 	q.mu.Lock()
-	ok := q.budget.take(time.Now())
+	ok := q.logouts.take(time.Now())
 	q.mu.Unlock()
 	if !ok {
 		q.limited(limitUnknown)

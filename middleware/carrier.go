@@ -4,7 +4,6 @@ import (
 	"iter"
 	"net/http"
 	"net/textproto"
-	"slices"
 	"strings"
 	"time"
 
@@ -162,7 +161,7 @@ func (a *Authenticator) readCookies(lines []string) (credentials, *denial) {
 // everyCookie returns what each of the cookies of r carries by itself, for a
 // logout where they contradict each other.
 func (a *Authenticator) everyCookie(r *http.Request) (all []credentials) {
-	const most = 8 // more contradictions than that are an attack, not a mishap
+	seen := make(map[credentials]bool)
 	for name, value := range sessionCookies(r.Header["Cookie"], a.cookies.tokenName, a.cookies.jwtName) {
 		var token, jwt string
 		if name == a.cookies.tokenName {
@@ -170,7 +169,8 @@ func (a *Authenticator) everyCookie(r *http.Request) (all []credentials) {
 		} else {
 			jwt = value
 		}
-		if c, d := a.fromCookies(token, jwt); d == nil && !slices.Contains(all, c) && len(all) < most {
+		if c, d := a.fromCookies(token, jwt); d == nil && !seen[c] {
+			seen[c] = true
 			all = append(all, c)
 		}
 	}

@@ -3,7 +3,6 @@ package middleware
 import (
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	"github.com/stytchware/stytchware/jwks"
@@ -87,7 +86,7 @@ func (a *Authenticator) decideLocal(c credentials, signed *sessionctx.Session) d
 	if a.refreshAhead == 0 || c.carrier != byCookies && !a.aheadBearer {
 		return local
 	}
-	if _, until, ok := a.verifier.Cached(c.jwt); !ok || time.Until(until) >= a.refreshAhead {
+	if _, until, ok := a.verifier.Cached(c.jwt); !ok || time.Until(until) >= a.refreshAhead || a.revocations.suspected(signed.ID()) {
 		return local
 	}
 	if s := a.stytch.kept(c.sent()); s != nil && !s.gone() && a.replaces(s, c.jwt) {
@@ -110,15 +109,20 @@ func (a *Authenticator) decideLocal(c credentials, signed *sessionctx.Session) d
 func (a *Authenticator) decideSuspect(ctx context.Context, c credentials, signed *sessionctx.Session) decision {
 	out := a.again(ctx, c, signed, wants{duration: a.sessionDuration})
 	if out.denial != nil && out.denial.kind == ErrUnavailable {
-		local := a.decideLocal(c, signed)
-		local.called = local.called || out.called
+		a.revocations.pause(signed.ID())
+		local := byItsJWT(signed)
+		local.called = out.called
 		return local
-	}
-	if out.denial == nil {
-		a.revocations.clear(out.session.ID())
 	}
 	out.signed = true
 	return out
+}
+
+// strange tells whether the token beside a JWT was never seen, and the session of
+// the JWT is suspect: whoever has an old JWT can put as many beside it as they
+// like, so they draw on the budget.
+func (a *Authenticator) strange(c credentials, signed *sessionctx.Session) bool {
+	return c.token != "" && a.revocations.suspected(signed.ID()) && a.stytch.kept(c.sent()) == nil
 }
 
 // replaces reports whether an answer was asked for ahead, about this JWT or an
@@ -151,7 +155,7 @@ func (a *Authenticator) verify(ctx context.Context, token string) (*sessionctx.S
 // decideStale asks about a JWT that is well signed but past its time.
 func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *jwks.StaleError) decision {
 	now := time.Now()
-	s, called, d := a.stytch.ask(ctx, c.sent(), wants{
+	w := wants{
 		duration: a.sessionDuration,
 		finished: func(s *answer) bool {
 			if a.replaces(s, c.jwt) {
@@ -164,8 +168,13 @@ func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *j
 			// From a clock ahead of ours that cannot be told.
 			return stale.Ahead || s.tokens.SessionJWT != c.jwt && s.began.Unix() >= stale.IssuedAt.Unix()
 		},
-	})
-	if d != nil && d.outage && c.safe && !stale.Ahead && a.withinGrace(c.jwt, stale) {
+	}
+	suspected := a.revocations.suspected(stale.Session.ID())
+	if suspected { // no answer of before will do
+		w.since, w.finished, w.budgeted = now, nil, a.strange(c, stale.Session)
+	}
+	s, called, d := a.stytch.ask(ctx, c.sent(), w)
+	if d != nil && d.outage && c.safe && !stale.Ahead && !suspected && a.withinGrace(c.jwt, stale) {
 		a.log.servesStale()
 		return decision{session: stale.Session.As(sessionctx.Stale, stale.Session.VerifiedAt()), why: byGrace, called: called}
 	}
@@ -221,7 +230,7 @@ func alive(s *answer, now time.Time, ttl time.Duration) bool {
 // where there is one.
 func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *sessionctx.Session) decision {
 	if s.b2b && signed != nil && signed.OrganizationID() != "" {
-		a.log.nonsense("Stytch does not answer about sessions of a B2B project: the B2B endpoints are not called")
+		a.log.b2b()
 		return decision{denial: denyB2B, called: called}
 	}
 	if s.gone() {
@@ -232,13 +241,13 @@ func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *se
 		switch {
 		case s.over != "":
 			a.markOver(s.over, Gone)
-		case signed != nil && c.token == "":
+		case c.token == "" && signed != nil:
 			a.markOver(signed.ID(), Gone)
-		case signed != nil:
-			until := time.Now().Add(a.refusedFor())
-			a.deadTokens.put(strings.Clone(c.token), over, until)
-			a.revocations.put(signed.ID(), suspect, until)
-			a.follow.overToken(c.token, denyGone)
+		default:
+			a.markDead(c.token, 0)
+			if signed != nil {
+				a.revocations.put(signed.ID(), suspect, time.Now().Add(a.refusedFor()))
+			}
 		}
 		return decision{denial: denyGone, called: called}
 	}
@@ -261,6 +270,7 @@ func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *se
 	if a.isRevoked(out.session) {
 		return decision{denial: denyRevoked, called: called}
 	}
+	a.revocations.clear(out.session.ID(), s.began)
 	a.follow.moved(out.session)
 	return out
 }
@@ -273,6 +283,7 @@ func (a *Authenticator) again(ctx context.Context, c credentials, signed *sessio
 	if w.since.IsZero() {
 		w.since = now
 	}
+	w.budgeted = signed != nil && a.strange(c, signed)
 	s, called, d := a.stytch.ask(ctx, c.sent(), w)
 	if d != nil {
 		return decision{denial: d, called: called}

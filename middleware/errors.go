@@ -143,6 +143,7 @@ var (
 	denyBudget      = &denial{kind: ErrUnavailable, why: "too many session tokens that were never seen", retry: time.Second}
 	denyNonsense    = &denial{kind: ErrUnavailable, why: "Stytch's answer is about another session", retry: time.Second}
 	denyB2B         = &denial{kind: ErrUnavailable, why: "the session is of a B2B project, about which Stytch is not asked yet", retry: time.Second}
+	denyCookies     = &denial{kind: ErrUnavailable, why: "more contradicting cookies than are looked at; all were cleared", retry: time.Second}
 	denyStale       = &denial{kind: ErrUnavailable, why: "a session served past its time meets no further requirement", retry: time.Second}
 	denyPanicked    = &denial{kind: ErrUnavailable, why: "the call to Stytch panicked", retry: time.Second}
 	denyLeft        = &denial{kind: ErrUnavailable, why: "the client left", retry: time.Second}

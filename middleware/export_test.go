@@ -21,7 +21,7 @@ type Sizes struct{ Results, Flights, Followers, Later int }
 // SizesOf counts what a holds now.
 func SizesOf(a *Authenticator) (s Sizes) {
 	a.stytch.mu.Lock()
-	s.Results, s.Flights, s.Later = a.stytch.results.Len(), len(a.stytch.flights), a.stytch.later
+	s.Results, s.Flights, s.Later = a.stytch.results.Len(), len(a.stytch.flights), len(a.stytch.later)
 	a.stytch.mu.Unlock()
 	a.follow.mu.Lock()
 	defer a.follow.mu.Unlock()
@@ -58,4 +58,5 @@ func (r Revocations) Count() int                          { return r.r.count() }
 // noted, Clear takes it back.
 func (r Revocations) Suspect(id string, until time.Time) { r.r.put(id, suspect, until) }
 func (r Revocations) Suspected(id string) bool           { return r.r.of(id) == suspect }
-func (r Revocations) Clear(id string)                    { r.r.clear(id) }
+func (r Revocations) Clear(id string)                    { r.r.clear(id, time.Now()) }
+func (r Revocations) ClearAt(id string, began time.Time) { r.r.clear(id, began) }

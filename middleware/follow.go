@@ -50,7 +50,7 @@ func (a *Authenticator) Follow(ctx context.Context) (followed context.Context, c
 		return followed, cancel
 	}
 	context.AfterFunc(followed, func() { a.follow.remove(f) })
-	if a.isRevoked(st.session) { // between the guard and here
+	if a.isRevoked(st.session) || a.isDead(c.token) { // between the guard and here
 		end(denyRevoked)
 	}
 	return followed, cancel

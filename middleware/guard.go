@@ -314,7 +314,7 @@ func (a *Authenticator) check(w http.ResponseWriter, r *http.Request, st *state,
 		return st, denyStale
 	}
 	must := *q
-	asked := st.out != nil && st.out.called
+	asked := st.out != nil && st.out.called && st.out.answer != nil
 	if q.fresh && !(st.out != nil && st.out.fresh) {
 		if st = a.recheck(w, r, st, wants{since: time.Now(), recheck: true, duration: a.sessionDuration}); st.session == nil {
 			return st, st.out.denial

@@ -47,20 +47,56 @@ func (q *inquiries) askAhead(c credentials, duration time.Duration, then func(*a
 // is short allows for two of them.
 const aheadPause = 5 * time.Second
 
-// revoke ends a session at Stytch.
-func (q *inquiries) revoke(ctx context.Context, c stytchapi.Credential) error {
-	began := time.Now()
-	err := q.api.Revoke(ctx, c)
-	q.tell("revoke", began, err)
-	return err
+// ending is a call to revoke that is under way.
+type ending struct {
+	done chan struct{}
+	err  error // set before done is closed
 }
 
-// revoked makes c count as gone until end.
-func (q *inquiries) revoked(c credential, end time.Time) {
+// errNotEnded is what came of a call that did not come to its end.
+var errNotEnded = errors.New("middleware: the call did not come to its end")
+
+// revoke ends a session at Stytch: one call at a time for one credential.
+func (q *inquiries) revoke(ctx context.Context, c stytchapi.Credential) error {
+	if err := ctx.Err(); err != nil { // no call
+		return err
+	}
+	q.mu.Lock()
+	if e := q.endings[c]; e != nil {
+		q.mu.Unlock()
+		select {
+		case <-e.done:
+			return e.err
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	e := &ending{make(chan struct{}), errNotEnded}
+	q.endings[c] = e
+	q.mu.Unlock()
+	defer func() {
+		q.mu.Lock()
+		delete(q.endings, c)
+		q.mu.Unlock()
+		close(e.done)
+	}()
+	began := time.Now()
+	e.err = q.api.Revoke(ctx, c)
+	q.tell("revoke", began, e.err)
+	return e.err
+}
+
+// revoked makes c count as gone until end, and returns the session that it was
+// known to be of, "" for none.
+func (q *inquiries) revoked(c credential, end time.Time) (of string) {
 	c.value = strings.Clone(c.value)
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.results.Put(c, &answer{began: time.Now()}, end)
+	if s := q.kept(c); s != nil {
+		of = s.id()
+	}
+	q.results.Put(c, &answer{began: time.Now(), over: of}, end)
+	return of
 }
 
 // revokeLater tries again and again to revoke what could not be revoked now,
@@ -71,21 +107,25 @@ func (q *inquiries) revoked(c credential, end time.Time) {
 func (q *inquiries) revokeLater(c stytchapi.Credential, vouched bool) (begun bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.later[c] {
+		return true
+	}
 	most := maxLater
 	if !vouched {
 		most = maxLater / 4
 	}
-	if q.closed || q.later >= most {
+	if q.closed || len(q.later) >= most {
 		return false
 	}
-	q.later++
+	c.SessionToken, c.SessionID = strings.Clone(c.SessionToken), strings.Clone(c.SessionID)
+	q.later[c] = true
 	q.running.Go(func() {
 		defer func() {
 			if p := recover(); p != nil {
 				q.log.panicked("revoke", p)
 			}
 			q.mu.Lock()
-			q.later--
+			delete(q.later, c)
 			q.mu.Unlock()
 		}()
 		for wait := 2 * time.Second; wait <= laterMost; wait *= 2 {
@@ -112,5 +152,5 @@ const (
 func (q *inquiries) waiting() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.later
+	return len(q.later)
 }

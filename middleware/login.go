@@ -3,6 +3,7 @@ package middleware
 import (
 	"cmp"
 	"context"
+	"errors"
 	"net/http"
 	"sync"
 	"time"
@@ -130,7 +131,10 @@ func (a *Authenticator) presented(r *http.Request) (credentials, *sessionctx.Ses
 // [Authenticator.Hydrate].
 //
 // A JWT that does not verify causes no call. If the session token and the JWT
-// belong to different sessions both are ended.
+// belong to different sessions both are ended. A session token that this process
+// never saw, without a JWT that vouches for it, draws on a budget of
+// Config.OpaqueRate and OpaqueBurst; when that is spent the error is
+// ErrUnavailable, and all that is sure is that the cookies go.
 //
 // Errors: ErrCrossSite and ErrInvalidRequest, and then nothing was changed;
 // ErrUnavailable; ErrTooLate if cookies could not be cleared, all else being done.
@@ -149,9 +153,9 @@ func (a *Authenticator) Revoke(w http.ResponseWriter, r *http.Request) error {
 	if d == denyTwoHeaders {
 		return d
 	}
-	all := []credentials{c}
+	all, more := []credentials{c}, false
 	if d == denyAmbiguous {
-		all = a.everyCookie(r)
+		all, more = a.contradicting(r)
 	}
 	// Without a credential too: there may be cookies that cannot be read, or
 	// that Hydrate wrote to this very response.
@@ -160,42 +164,77 @@ func (a *Authenticator) Revoke(w http.ResponseWriter, r *http.Request) error {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), revokeDeadline)
 	defer cancel()
-	if err := atOnce(len(all), func(i int) error { return a.revoke(ctx, all[i]) }); err != nil {
+	err := atOnce(len(all), func(i int) error { return a.revoke(ctx, all[i]) })
+	switch {
+	case err != nil:
 		return err
-	}
-	if late && c.carrier == byCookies {
+	case more:
+		return denyCookies
+	case late && c.carrier == byCookies:
 		return denyTooLate
 	}
 	return nil
 }
 
+// contradicting returns what cookies that contradict each other carry, each by
+// itself, and whether there is more than is looked at. JWTs that are well signed
+// and tokens that are known come first: a sibling domain can plant any number of
+// others.
+func (a *Authenticator) contradicting(r *http.Request) (all []credentials, more bool) {
+	const most = 8 // of those that nothing is known of; more are an attack, not a mishap
+	now, cancel := context.WithCancel(context.Background())
+	cancel() // nothing waits for a key
+	var others []credentials
+	for _, c := range a.everyCookie(r) {
+		if c.jwt == "" {
+			if s := a.stytch.kept(credential{opaque, c.token}); s != nil && !s.gone() {
+				all = append(all, c)
+			} else {
+				others = append(others, c)
+			}
+			continue
+		}
+		switch signed, _, d := a.verify(now, c.jwt); {
+		case signed != nil:
+			all = append(all, c)
+		case d.kind == ErrUnavailable:
+			others = append(others, c)
+		}
+	}
+	if more = len(others) > most; more {
+		others = others[:most]
+	}
+	return append(all, others...), more
+}
+
 // revokeDeadline bounds a logout in all; the client's leaving does not end it.
 const revokeDeadline = 3 * time.Second
+
+// keyWait is how long of it the JWT may wait for its key.
+const keyWait = time.Second
 
 // atOnce calls f with each number below n, all at once, and returns the first
 // number's error that there is one of.
 func atOnce(n int, f func(int) error) error {
 	errs := make([]error, n)
 	var all sync.WaitGroup
-	for i := range n - 1 {
+	for i := range n {
+		errs[i] = denyPanicked // unless f comes to its end
 		all.Go(func() { errs[i] = f(i) })
-	}
-	if n > 0 {
-		errs[n-1] = f(n - 1) // usually the only one
 	}
 	all.Wait()
 	return cmp.Or(errs...)
 }
 
-// ending is a session to be ended at Stytch.
-type ending struct {
+// logout is a session to be ended at Stytch.
+type logout struct {
 	by stytchapi.Credential
-	// vouched: this process has reason to believe that there is such a session.
-	// Of strangers' tokens only so many are asked about, and fewer kept in mind.
+	// vouched: this process has reason to believe that there is such a session,
+	// and that it was not ended before. The rest draws on a budget.
 	vouched bool
-	// lives is called if it still lives at Stytch, so that it does not come back
-	// to life here.
-	lives func()
+	b2b     bool // it is known that Stytch cannot be told
+	// refuse makes this process refuse the session, for so long at least.
+	refuse func(time.Duration)
 }
 
 // revoke ends the session or sessions that c names, here and at Stytch.
@@ -203,60 +242,77 @@ func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
 	var signed *sessionctx.Session
 	var unsure error
 	if c.jwt != "" {
+		ctx, cancel := context.WithTimeout(ctx, keyWait)
 		var d *denial
 		if signed, _, d = a.verify(ctx, c.jwt); d != nil && d.kind == ErrUnavailable && c.token == "" {
 			unsure = d
 		}
+		cancel()
 	}
-	var all []ending
-	var known string // the session that the token is known to belong to
+	var all []logout
+	// A JWT vouches for its session once: whoever has an old one can put any
+	// token beside it, and send it again and again.
+	news := signed != nil && !a.isRevoked(signed) && !a.revocations.suspected(signed.ID())
+	b2b := signed != nil && signed.OrganizationID() != ""
+	known := ""
 	if c.token != "" {
 		key := credential{opaque, c.token}
-		s := a.stytch.kept(key)
-		if s != nil && !s.gone() {
-			known = s.session.ID()
-			a.markOver(known, Revoked)
+		if s := a.stytch.kept(key); s != nil {
+			known = s.id()
 		}
-		a.stytch.revoked(key, time.Now().Add(a.stytch.negativeTTL))
-		all = append(all, ending{stytchapi.Credential{SessionToken: c.token}, known != "" || signed != nil, func() {
-			a.stytch.revoked(key, time.Now().Add(failedRevocationTTL))
-			if known != "" {
-				a.markOverFor(known, Revoked, failedRevocationTTL)
+		all = append(all, logout{stytchapi.Credential{SessionToken: c.token}, known != "" || news, b2b, func(d time.Duration) {
+			if id := a.stytch.revoked(key, time.Now().Add(max(d, a.stytch.negativeTTL))); id != "" {
+				a.markOverFor(id, Revoked, max(d, a.refusedFor()))
+			} else {
+				a.markDead(c.token, d)
 			}
 		}})
 	}
-	if signed != nil {
-		a.markOver(signed.ID(), Revoked)
-		a.stytch.revoked(credential{jwt, c.jwt}, time.Now().Add(a.stytch.negativeTTL))
-		if signed.ID() != known {
-			all = append(all, ending{stytchapi.Credential{SessionID: signed.ID()}, true, func() {
-				a.markOverFor(signed.ID(), Revoked, failedRevocationTTL)
-			}})
-		}
+	if signed != nil && signed.ID() != known {
+		all = append(all, logout{stytchapi.Credential{SessionID: signed.ID()}, !a.isRevoked(signed), b2b, func(d time.Duration) {
+			a.stytch.revoked(credential{jwt, c.jwt}, time.Now().Add(a.stytch.negativeTTL))
+			a.markOverFor(signed.ID(), Revoked, max(d, a.refusedFor()))
+		}})
 	}
 	return cmp.Or(atOnce(len(all), func(i int) error { return a.end(ctx, all[i]) }), unsure)
 }
 
-// end ends one session at Stytch, now or later.
-func (a *Authenticator) end(ctx context.Context, e ending) (failed error) {
+// end ends one session here, and at Stytch now or later.
+func (a *Authenticator) end(ctx context.Context, l logout) (failed error) {
+	if l.b2b {
+		l.refuse(failedRevocationTTL)
+		a.log.b2b()
+		return denyB2B
+	}
+	failed = denyPanicked // unless it comes to its end
 	defer func() {
 		if p := recover(); p != nil {
 			a.log.panicked("revoke", p)
 			failed = denyPanicked
 		}
-		if failed != nil && a.stytch.revokeLater(e.by, e.vouched) || failed != nil && e.vouched {
-			e.lives()
+		// What lives at Stytch must not come back to life here.
+		if failed != nil && failed != denyB2B && (a.stytch.revokeLater(l.by, l.vouched) || l.vouched) {
+			l.refuse(failedRevocationTTL)
 		}
 	}()
-	if !e.vouched && !a.stytch.draw() {
+	if !l.vouched && !a.stytch.drawLogout() {
 		return denyBudget
 	}
-	if err := a.stytch.revoke(ctx, e.by); err != nil {
-		if _, d := a.stytch.failed(err); d != nil {
-			return d
-		} // else it is gone already
+	l.refuse(0)
+	err := a.stytch.revoke(ctx, l.by)
+	var e *stytchapi.Error
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &e) && e.Type == otherKind:
+		l.refuse(failedRevocationTTL)
+		a.log.b2b()
+		return denyB2B
 	}
-	return nil
+	if _, d := a.stytch.failed(err); d != nil {
+		return d
+	}
+	return nil // it is gone already
 }
 
 // Clear clears the session cookies in every form in which they can exist. It

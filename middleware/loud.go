@@ -21,6 +21,10 @@ func (l *loud) nonsense(msg string) {
 	l.say(slog.LevelError, msg, slog.String("effect", "the request got 503; nobody was logged out"))
 }
 
+func (l *loud) b2b() {
+	l.nonsense("Stytch does not answer about sessions of a B2B project: the B2B endpoints are not called")
+}
+
 // panicked logs the type of a recovered value, whose text may hold anything, and
 // where it was.
 func (l *loud) panicked(what string, p any) {

@@ -34,10 +34,17 @@ const (
 	over                    // it is over
 )
 
+// suspicionRest is for how long Stytch is not asked again about a session that
+// is suspect, once it was: who makes it suspect again and again, with an old
+// JWT and made-up tokens, does not make it ask all the time.
+const suspicionRest = 10 * time.Second
+
 // verdict is a standing and when it ends.
 type verdict struct {
 	standing standing
 	until    time.Time
+	since    time.Time // when a suspicion arose
+	rest     time.Time // until when nobody is asked about it
 }
 
 func newRevocations() *revocations { return &revocations{seed: maphash.MakeSeed()} }
@@ -46,35 +53,83 @@ func (rs *revocations) shard(id string) *revocationShard {
 	return &rs.shards[maphash.String(rs.seed, id)%uint64(len(rs.shards))]
 }
 
-// of tells how the session stands.
+// of tells how the session stands; a suspicion that rests is none.
 func (rs *revocations) of(id string) standing {
-	if rs.n.Load() == 0 {
-		return unheard
-	}
-	ended := rs.shard(id).ended.Load()
-	if ended == nil {
-		return unheard
-	}
-	v, there := (*ended)[id]
-	if !there || !time.Now().Before(v.until) {
+	v := rs.verdict(id)
+	if v.standing == suspect && time.Now().Before(v.rest) {
 		return unheard
 	}
 	return v.standing
+}
+
+// suspected tells whether the session is suspect, resting or not.
+func (rs *revocations) suspected(id string) bool { return rs.verdict(id).standing == suspect }
+
+func (rs *revocations) verdict(id string) (v verdict) {
+	if rs.n.Load() == 0 {
+		return v
+	}
+	ended := rs.shard(id).ended.Load()
+	if ended == nil {
+		return v
+	}
+	if known, there := (*ended)[id]; there && time.Now().Before(known.until) {
+		v = known
+	}
+	return v
 }
 
 // put records how the session stands until at least the given time, and reports
 // how it stood before; one that is over stays so. When there are too many, the
 // one of the same shard goes that would have gone first.
 func (rs *revocations) put(id string, now standing, until time.Time) (before standing) {
-	at := time.Now()
-	rs.sweep(at)
+	rs.sweep(time.Now())
+	rs.change(id, func(old verdict) verdict {
+		before = old.standing
+		if old.standing > now {
+			return old
+		}
+		if old.standing == now && old.until.After(until) { // a failed logout's hour is not cut short
+			until = old.until
+		}
+		return verdict{standing: now, until: until, since: time.Now(), rest: old.rest}
+	})
+	return before
+}
+
+// clear takes a suspicion back that arose before Stytch was asked, at began, and
+// said that the session lives. Another one rests for a while.
+func (rs *revocations) clear(id string, began time.Time) {
+	if !rs.suspected(id) {
+		return
+	}
+	rs.change(id, func(old verdict) verdict {
+		if old.standing != suspect || old.since.After(began) {
+			return old
+		}
+		rest := time.Now().Add(suspicionRest)
+		return verdict{until: rest, rest: rest}
+	})
+}
+
+// pause lets a suspicion rest for a while, because Stytch could not be asked.
+func (rs *revocations) pause(id string) {
+	rs.change(id, func(old verdict) verdict {
+		old.rest = time.Now().Add(suspicionRest)
+		return old
+	})
+}
+
+// change replaces what is known of the session; an end that is not to come is
+// forgotten.
+func (rs *revocations) change(id string, f func(old verdict) verdict) {
 	s := rs.shard(id)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	ended, kept := s.live(at)
-	old := ended[id]
-	if old.standing < now || old.standing == now && old.until.Before(until) { // a failed logout's hour is not cut short
-		ended[id] = verdict{now, until}
+	now := time.Now()
+	ended, kept := s.live(now)
+	if v := f(ended[id]); now.Before(v.until) {
+		ended[id] = v
 	}
 	if rs.n.Load()+int64(len(ended)-kept) > maxRevocations {
 		first := id
@@ -87,21 +142,6 @@ func (rs *revocations) put(id string, now standing, until time.Time) (before sta
 			delete(ended, first)
 		}
 	}
-	s.ended.Store(&ended)
-	rs.n.Add(int64(len(ended) - kept))
-	return old.standing
-}
-
-// clear forgets that the session is suspect.
-func (rs *revocations) clear(id string) {
-	s := rs.shard(id)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if m := s.ended.Load(); m == nil || (*m)[id].standing != suspect {
-		return
-	}
-	ended, kept := s.live(time.Now())
-	delete(ended, id)
 	s.ended.Store(&ended)
 	rs.n.Add(int64(len(ended) - kept))
 }

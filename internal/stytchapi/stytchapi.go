@@ -115,12 +115,12 @@ func (c *Client) Authenticate(ctx context.Context, cred Credential, duration tim
 	return a, nil
 }
 
-// Revoke ends the session. A session that is gone already is no error; every
-// error is an [*Error].
+// Revoke ends the session. A session that is gone already is no error, one that
+// is of another kind is; every error is an [*Error].
 func (c *Client) Revoke(ctx context.Context, cred Credential) error {
 	q := request{path: "/v1/sessions/revoke", sent: &c.revokes, read: readRevoked}
 	err := q.encode(cred, 0)
-	if e := c.call(ctx, q, err); e != nil && e.Class != Gone {
+	if e := c.call(ctx, q, err); e != nil && (e.Class != Gone || e.Type == "incompatible_session_type") {
 		return e
 	}
 	return nil
