@@ -13,8 +13,8 @@ import (
 type Requirement int64
 
 // The kind is in the low bits, its amount above. Kinds are odd and of two bits
-// each: the sum of two is even, and one or-ed with another has three bits, so
-// that neither is a kind.
+// each: the sum of two is even, and one or-ed with another kind has three bits,
+// so that neither is a kind. (Two of one kind that are or-ed cannot be told.)
 
 const (
 	// MFA asks for factors of at least two different classes: of account,
