@@ -243,7 +243,7 @@ func (a *Authenticator) accept(c credentials, s *answer, called bool, signed *se
 			a.markOver(s.over, Gone)
 		case c.token == "" && signed != nil:
 			a.markOver(signed.ID(), Gone)
-		default:
+		case !s.b2b: // of one that is, the JWT beside it may be good
 			a.markDead(c.token, 0)
 			if signed != nil {
 				a.revocations.put(signed.ID(), suspect, time.Now().Add(a.refusedFor()))

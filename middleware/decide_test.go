@@ -221,6 +221,8 @@ func TestB2B(t *testing.T) {
 				}
 			}
 			fresh()
+			w.get(nil, bearer(s.Tokens.SessionToken)) // which the JWT beside it has nothing to do with
+			fresh()
 			for which, got := range map[string]reply{
 				"stale":       w.get(w.auth.RequireSession(unreachable(t)), carry(w.stale(s))),
 				"stale again": w.get(w.auth.RequireSession(unreachable(t)), carry(w.stale(s))),
