@@ -109,7 +109,9 @@ func (a *Authenticator) decideLocal(c credentials, signed *sessionctx.Session) d
 func (a *Authenticator) decideSuspect(ctx context.Context, c credentials, signed *sessionctx.Session) decision {
 	out := a.again(ctx, c, signed, wants{duration: a.sessionDuration})
 	if out.denial != nil && out.denial.kind == ErrUnavailable {
-		a.revocations.pause(signed.ID())
+		if out.denial != denyLeft && out.denial != denyBudget { // those say nothing of Stytch
+			a.revocations.pause(signed.ID())
+		}
 		local := byItsJWT(signed)
 		local.called = out.called
 		return local
@@ -118,11 +120,11 @@ func (a *Authenticator) decideSuspect(ctx context.Context, c credentials, signed
 	return out
 }
 
-// strange tells whether the token beside a JWT was never seen, and the session of
-// the JWT is suspect: whoever has an old JWT can put as many beside it as they
+// strange reports whether the token beside a JWT was never seen, and the session
+// of the JWT is suspect or was a moment ago: whoever has an old JWT can put as many beside it as they
 // like, so they draw on the budget.
 func (a *Authenticator) strange(c credentials, signed *sessionctx.Session) bool {
-	return c.token != "" && a.revocations.suspected(signed.ID()) && a.stytch.kept(c.sent()) == nil
+	return c.token != "" && a.revocations.doubted(signed.ID()) && a.stytch.kept(c.sent()) == nil
 }
 
 // replaces reports whether an answer was asked for ahead, about this JWT or an
@@ -170,10 +172,18 @@ func (a *Authenticator) decideStale(ctx context.Context, c credentials, stale *j
 		},
 	}
 	suspected := a.revocations.suspected(stale.Session.ID())
+	w.budgeted = a.strange(c, stale.Session)
 	if suspected { // no answer of before will do
-		w.since, w.finished, w.budgeted = now, nil, a.strange(c, stale.Session)
+		w.since, w.finished = now, nil
 	}
 	s, called, d := a.stytch.ask(ctx, c.sent(), w)
+	if d == denyBudget { // the JWT may be asked about without the token
+		lone := c
+		lone.token = ""
+		if out := a.decideStale(ctx, lone, stale); out.session != nil {
+			return out
+		}
+	}
 	if d != nil && d.outage && c.safe && !stale.Ahead && !suspected && a.withinGrace(c.jwt, stale) {
 		a.log.servesStale()
 		return decision{session: stale.Session.As(sessionctx.Stale, stale.Session.VerifiedAt()), why: byGrace, called: called}

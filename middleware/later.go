@@ -49,8 +49,9 @@ const aheadPause = 5 * time.Second
 
 // ending is a call to revoke that is under way.
 type ending struct {
-	done chan struct{}
-	err  error // set before done is closed
+	began time.Time
+	done  chan struct{}
+	err   error // set before done is closed
 }
 
 // errNotEnded is what came of a call that did not come to its end.
@@ -61,17 +62,22 @@ func (q *inquiries) revoke(ctx context.Context, c stytchapi.Credential) error {
 	if err := ctx.Err(); err != nil { // no call
 		return err
 	}
+	came := time.Now()
 	q.mu.Lock()
-	if e := q.endings[c]; e != nil {
+	for e := q.endings[c]; e != nil; e = q.endings[c] {
 		q.mu.Unlock()
 		select {
 		case <-e.done:
-			return e.err
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		// The failure of a call that began before is not this one's.
+		if e.err == nil || !e.began.Before(came) {
+			return e.err
+		}
+		q.mu.Lock()
 	}
-	e := &ending{make(chan struct{}), errNotEnded}
+	e := &ending{time.Now(), make(chan struct{}), errNotEnded}
 	q.endings[c] = e
 	q.mu.Unlock()
 	defer func() {
@@ -84,6 +90,13 @@ func (q *inquiries) revoke(ctx context.Context, c stytchapi.Credential) error {
 	e.err = q.api.Revoke(ctx, c)
 	q.tell("revoke", began, e.err)
 	return e.err
+}
+
+// underWay reports whether there is a call with this credential to join.
+func (q *inquiries) underWay(c stytchapi.Credential) bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.endings[c] != nil
 }
 
 // revoked makes c count as gone until end, and returns the session that it was
@@ -133,6 +146,9 @@ func (q *inquiries) revokeLater(c stytchapi.Credential, vouched bool) (begun boo
 			case <-q.ctx.Done():
 				return
 			case <-time.After(wait):
+			}
+			if !vouched && !q.drawLogout() {
+				continue
 			}
 			var e *stytchapi.Error
 			if err := q.revoke(q.ctx, c); err == nil || errors.As(err, &e) && e.Class != stytchapi.Now {

@@ -254,13 +254,17 @@ func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
 	// token beside it, and send it again and again.
 	news := signed != nil && !a.isRevoked(signed) && !a.revocations.suspected(signed.ID())
 	b2b := signed != nil && signed.OrganizationID() != ""
-	known := ""
+	known, lives := "", false
 	if c.token != "" {
 		key := credential{opaque, c.token}
 		if s := a.stytch.kept(key); s != nil {
-			known = s.id()
+			known, lives = s.id(), !s.gone()
 		}
-		all = append(all, logout{stytchapi.Credential{SessionToken: c.token}, known != "" || news, b2b, func(d time.Duration) {
+		all = append(all, logout{stytchapi.Credential{SessionToken: c.token}, lives || news, b2b, func(d time.Duration) {
+			if b2b && known == "" { // it may be made up, and nobody will be asked
+				a.markDead(c.token, d)
+				return
+			}
 			if id := a.stytch.revoked(key, time.Now().Add(max(d, a.stytch.negativeTTL))); id != "" {
 				a.markOverFor(id, Revoked, max(d, a.refusedFor()))
 			} else {
@@ -292,10 +296,14 @@ func (a *Authenticator) end(ctx context.Context, l logout) (failed error) {
 		}
 		// What lives at Stytch must not come back to life here.
 		if failed != nil && failed != denyB2B && (a.stytch.revokeLater(l.by, l.vouched) || l.vouched) {
-			l.refuse(failedRevocationTTL)
+			if failed == denyBudget { // it may be made up
+				l.refuse(0)
+			} else {
+				l.refuse(failedRevocationTTL)
+			}
 		}
 	}()
-	if !l.vouched && !a.stytch.drawLogout() {
+	if !l.vouched && !a.stytch.underWay(l.by) && !a.stytch.drawLogout() {
 		return denyBudget
 	}
 	l.refuse(0)

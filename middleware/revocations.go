@@ -43,7 +43,8 @@ const suspicionRest = 10 * time.Second
 type verdict struct {
 	standing standing
 	until    time.Time
-	since    time.Time // when a suspicion arose
+	first    time.Time // when a suspicion arose
+	since    time.Time // when it arose last
 	rest     time.Time // until when nobody is asked about it
 }
 
@@ -62,8 +63,15 @@ func (rs *revocations) of(id string) standing {
 	return v.standing
 }
 
-// suspected tells whether the session is suspect, resting or not.
+// suspected reports whether the session is suspect, resting or not.
 func (rs *revocations) suspected(id string) bool { return rs.verdict(id).standing == suspect }
+
+// doubted reports whether the session is suspect, or was a moment ago: to ask about
+// it then is not free for strangers.
+func (rs *revocations) doubted(id string) bool {
+	v := rs.verdict(id)
+	return v.standing == suspect || time.Now().Before(v.rest)
+}
 
 func (rs *revocations) verdict(id string) (v verdict) {
 	if rs.n.Load() == 0 {
@@ -92,7 +100,12 @@ func (rs *revocations) put(id string, now standing, until time.Time) (before sta
 		if old.standing == now && old.until.After(until) { // a failed logout's hour is not cut short
 			until = old.until
 		}
-		return verdict{standing: now, until: until, since: time.Now(), rest: old.rest}
+		since := time.Now()
+		first := since
+		if old.standing == suspect {
+			first = old.first
+		}
+		return verdict{standing: now, until: until, first: first, since: since, rest: old.rest}
 	})
 	return before
 }
@@ -104,10 +117,16 @@ func (rs *revocations) clear(id string, began time.Time) {
 		return
 	}
 	rs.change(id, func(old verdict) verdict {
-		if old.standing != suspect || old.since.After(began) {
+		if old.standing != suspect {
 			return old
 		}
 		rest := time.Now().Add(suspicionRest)
+		if old.since.After(began) { // put off, not taken back
+			if !old.first.After(began) { // it lived when it had been suspect already
+				old.rest = rest
+			}
+			return old
+		}
 		return verdict{until: rest, rest: rest}
 	})
 }

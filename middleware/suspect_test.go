@@ -7,6 +7,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -441,6 +442,166 @@ func TestLogoutWithAnUnknownKey(t *testing.T) {
 		}
 		if n := w.project.Calls().Revoke; n != 1 || told != n {
 			t.Errorf("%d calls, told of %d", n, told)
+		}
+	})
+}
+
+// A token that was seen vouches for one logout, too.
+func TestLogoutAgainAndAgain(t *testing.T) {
+	inWorld(t, smallBudget, func(w *world) {
+		s := w.login()
+		w.get(nil, bearer(s.Tokens.SessionToken))
+		for range 300 {
+			_, _ = w.revoke(bearer(s.Tokens.SessionToken))
+		}
+		if n := w.project.Calls().Revoke; n > 22 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// An old JWT that is asked about in between makes made-up tokens beside it no
+// cheaper.
+func TestMadeUpTokensAndAnOldJWTInTurn(t *testing.T) {
+	inWorld(t, smallBudget, func(w *world) {
+		s := w.project.Login(stytchtest.Login{Duration: 24 * time.Hour})
+		jwt := w.monthOld(s)
+		for i := range 300 {
+			w.get(nil, cookies(middleware.Tokens{SessionToken: madeUp(i), SessionJWT: jwt}))
+			w.get(nil, bearer(jwt))
+		}
+		if n := w.project.Calls().Authenticate; n > 50 {
+			t.Errorf("%d calls", n)
+		}
+	})
+}
+
+// Also where Stytch takes its time a suspicion rests.
+func TestSuspicionRestsWhileStytchIsSlow(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s := w.login()
+		w.get(nil, cookies(s.Tokens))
+		w.doubt(s, 1)
+		var own atomic.Int64
+		w.project.FailAPI(stytchtest.Watch(func(_ *http.Request, body []byte) {
+			if strings.Contains(string(body), s.Tokens.SessionToken) {
+				own.Add(1)
+			}
+		}).Then(stytchtest.Slow(200 * time.Millisecond)))
+		stop := make(chan struct{})
+		var all sync.WaitGroup
+		all.Go(func() {
+			for i := 2; ; i++ {
+				select {
+				case <-stop:
+					return
+				case <-time.After(50 * time.Millisecond):
+					all.Go(func() { w.doubt(s, i) })
+				}
+			}
+		})
+		advance(time.Second)
+		for range 50 {
+			if got := w.get(nil, cookies(s.Tokens)); got.seen.SessionID != s.ID {
+				t.Fatalf("%+v", got.seen)
+			}
+			advance(50 * time.Millisecond)
+		}
+		close(stop)
+		all.Wait()
+		if n := own.Load(); n > 3 {
+			t.Errorf("%d calls for 50 requests", n)
+		}
+	})
+}
+
+// A flood of made-up logouts that goes on pushes nobody out, and makes no more
+// calls than the budget allows.
+func TestMadeUpLogoutsForAMinute(t *testing.T) {
+	inWorld(t, func(c *middleware.Config) { c.CacheSize, c.OpaqueRate, c.OpaqueBurst = 200, 1, 20 }, func(w *world) {
+		var all []stytchtest.Session
+		for range 20 {
+			s := w.project.Login(stytchtest.Login{Duration: 24 * time.Hour})
+			all = append(all, s)
+			w.get(nil, bearer(s.Tokens.SessionToken))
+			advance(time.Second)
+		}
+		n := 0
+		for range 30 {
+			for range 70 {
+				n++
+				_, _ = w.revoke(bearer(madeUp(n)))
+			}
+			advance(2100 * time.Millisecond)
+		}
+		if n := w.project.Calls().Revoke; n > 20+63+1 {
+			t.Errorf("%d calls in 63 s", n)
+		}
+		for i := range 20 {
+			w.get(nil, bearer(madeUp(1_000_000+i)))
+		}
+		served := 0
+		for _, s := range all {
+			if w.get(nil, bearer(s.Tokens.SessionToken)).seen.SessionID == s.ID {
+				served++
+			}
+		}
+		if served != len(all) {
+			t.Errorf("%d of %d are served", served, len(all))
+		}
+	})
+}
+
+// Who logs out while an earlier logout fails gets the answer to their own call.
+func TestLogoutDoesNotJoinAFailure(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s := w.login()
+		w.get(nil, bearer(s.Tokens.SessionToken))
+		w.project.FailAPI(stytchtest.Hang())
+		var first sync.WaitGroup
+		first.Go(func() {
+			if _, err := w.revoke(cookies(s.Tokens)); !errors.Is(err, middleware.ErrUnavailable) {
+				t.Errorf("the first: %v", err)
+			}
+		})
+		advance(2900 * time.Millisecond)
+		w.project.FailAPI(nil)
+		if _, err := w.revoke(cookies(s.Tokens)); err != nil {
+			t.Errorf("the second: %v", err)
+		}
+		first.Wait()
+	})
+}
+
+// A client that leaves puts no suspicion off.
+func TestLeavingIsNoPause(t *testing.T) {
+	inWorld(t, nil, func(w *world) {
+		s := w.login()
+		jwt := bearer(s.Tokens.SessionJWT)
+		w.get(nil, jwt)
+		w.project.Revoke(s.ID)
+		w.get(nil, cookies(w.stale(s)))
+		w.project.FailAPI(stytchtest.Slow(100 * time.Millisecond))
+		ctx, cancel := contextWithTimeout(w.T, time.Millisecond)
+		defer cancel()
+		w.get(nil, jwt, func(r *http.Request) { *r = *r.WithContext(ctx) })
+		advance(time.Second)
+		if got := w.get(nil, jwt); got.seen.SessionID != "" {
+			t.Errorf("accepted: %+v", got.seen)
+		}
+	})
+}
+
+// A flood keeps no user out of whose session somebody made it doubt.
+func TestSuspectWhileTheBudgetIsSpent(t *testing.T) {
+	inWorld(t, smallBudget, func(w *world) {
+		s := w.project.Login(stytchtest.Login{Duration: 24 * time.Hour})
+		w.doubt(s, 1)
+		for i := range 100 {
+			w.get(nil, bearer(madeUp(i+10)))
+		}
+		if got := w.get(nil, cookies(w.stale(s))); got.seen.SessionID != s.ID {
+			t.Errorf("%+v", got.seen)
 		}
 	})
 }
