@@ -38,6 +38,20 @@ func (w *world) doubt(s stytchtest.Session, i int) {
 	}
 }
 
+// served asserts that all are known by their tokens.
+func (w *world) served(all []stytchtest.Session) {
+	w.Helper()
+	n := 0
+	for _, s := range all {
+		if w.get(nil, bearer(s.Tokens.SessionToken)).seen.SessionID == s.ID {
+			n++
+		}
+	}
+	if n != len(all) {
+		w.Errorf("%d of %d are served", n, len(all))
+	}
+}
+
 // Tokens beside an old JWT draw on the budget like those that come alone.
 func TestMadeUpTokensBesideAJWT(t *testing.T) {
 	for name, change := range map[string]func(*middleware.Config){"": nil, "ahead": func(c *middleware.Config) { c.RefreshAhead = time.Minute }} {
@@ -158,15 +172,7 @@ func TestMadeUpLogoutsEvictNobody(t *testing.T) {
 			_, _ = w.revoke(bearer(madeUp(i)))
 		}
 		advance(31 * time.Second)
-		served := 0
-		for _, s := range all {
-			if w.get(nil, bearer(s.Tokens.SessionToken)).seen.SessionID == s.ID {
-				served++
-			}
-		}
-		if served != len(all) {
-			t.Errorf("%d of %d are served", served, len(all))
-		}
+		w.served(all)
 	})
 }
 
@@ -540,15 +546,7 @@ func TestMadeUpLogoutsForAMinute(t *testing.T) {
 		for i := range 20 {
 			w.get(nil, bearer(madeUp(1_000_000+i)))
 		}
-		served := 0
-		for _, s := range all {
-			if w.get(nil, bearer(s.Tokens.SessionToken)).seen.SessionID == s.ID {
-				served++
-			}
-		}
-		if served != len(all) {
-			t.Errorf("%d of %d are served", served, len(all))
-		}
+		w.served(all)
 	})
 }
 
