@@ -160,7 +160,9 @@ func TestProjectIsSafeForConcurrentUse(t *testing.T) {
 				answer := post(t, p, authenticatePath, object{"session_token": login.Tokens.SessionToken, "session_custom_claims": object{"b": i}})
 				p.AddFactor(login.ID, stytchtest.SMS())
 				post(t, p, authenticatePath, object{"session_jwt": answer["session_jwt"]})
-				p.RotateKey()
+				if i%2 == 0 { // a dozen times: a key set has sixteen keys, so none of ours is dropped meanwhile
+					p.RotateKey()
+				}
 				p.KeySet()
 				p.Session(login.ID)
 				p.MintJWT(login.ID, stytchtest.Mint{Forged: true})
