@@ -151,7 +151,12 @@ func TestAddFactorAddsOrRenews(t *testing.T) {
 }
 
 func TestProjectIsSafeForConcurrentUse(t *testing.T) {
-	p := stytchtest.New(stytchtest.Options{MaxSessions: 20, MaxMessages: 5})
+	// Full of sessions, of which each login below drops one: 24 of them, so that
+	// none of theirs is dropped while it is in use.
+	p := stytchtest.New(stytchtest.Options{MaxSessions: 24, MaxMessages: 5})
+	for range 24 {
+		p.Login(stytchtest.Login{})
+	}
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
