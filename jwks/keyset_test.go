@@ -118,7 +118,7 @@ func TestKeyFilter(t *testing.T) {
 					}
 				}
 				f := start(t, func(_ *jwks.Config, e *endpoint) { e.serve(keySet(bad, jwk(otherKey(), "jwk-test-2"))) })
-				// A forged token reports whether the key is there.
+				// A forged token tells whether the key is there.
 				want := "unavailable"
 				if tt.usable {
 					want = "invalid"

@@ -260,10 +260,6 @@ func (q *inquiries) call(ctx context.Context, c credential, duration time.Durati
 	return s, nil
 }
 
-// otherKind is the error_type with which Stytch refuses a session of a B2B
-// project at an endpoint for consumers.
-const otherKind = "incompatible_session_type"
-
 func (q *inquiries) failed(err error) (*answer, *denial) {
 	var e *stytchapi.Error
 	if !errors.As(err, &e) {
@@ -271,7 +267,7 @@ func (q *inquiries) failed(err error) (*answer, *denial) {
 	}
 	switch e.Class {
 	case stytchapi.Gone:
-		return &answer{b2b: e.Type == otherKind}, nil
+		return &answer{b2b: e.Type == stytchapi.OtherKind}, nil
 	case stytchapi.Setup:
 		return nil, unavailable("Stytch refused our call", e.RetryAfter)
 	}

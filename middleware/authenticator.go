@@ -44,7 +44,7 @@ type Authenticator struct {
 	changes     *changes
 
 	revocations *revocations // of sessions
-	deadTokens  *revocations // of session tokens that came with a JWT: of which session is not known
+	deadTokens  *revocations // of session tokens that are over, of which it is not known whose they are
 	invalids    invalids
 
 	project                string
@@ -206,8 +206,7 @@ func (a *Authenticator) markDead(token string, d time.Duration) {
 	a.follow.overToken(token, denyGone)
 }
 
-// isDead reports whether Stytch said that the session of a token is over that
-// comes beside a JWT now, as it did then. "" is none.
+// isDead reports whether a session token was marked dead; "" is none.
 func (a *Authenticator) isDead(token string) bool {
 	return token != "" && a.deadTokens.of(token) == over
 }

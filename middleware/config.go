@@ -60,9 +60,10 @@ type Config struct {
 
 	// ErrorHandler answers every denied request, many at a time. err is one of
 	// this package's: see [Status], [Challenge] and [RetryAfter], and set
-	// Cache-Control: no-store. Session cookies may have been written or cleared already. What
-	// it does not care to answer itself it gives to [Authenticator.Deny], which
-	// then writes the default answer. Default: that answer.
+	// Cache-Control: no-store. Session cookies may have been written or cleared
+	// already. What it does not care to answer itself it gives to
+	// [Authenticator.Deny], which then writes the default answer. Default: that
+	// answer.
 	ErrorHandler func(w http.ResponseWriter, r *http.Request, err error)
 
 	// TrustedOrigins may send unsafe requests with this site's cookies, such as
@@ -76,8 +77,9 @@ type Config struct {
 
 	// RefreshAhead refreshes the session JWT of an active user in the background
 	// when it will go stale within this time, so that no request waits for Stytch.
-	// The current request is answered at once; the next one gets the new cookies. At most half of MaxTokenAge, and 2 min 30 s, which is half
-	// of what Stytch's JWTs live; 1 min is a good value.
+	// The current request is answered at once; the next one gets the new cookies.
+	// At most half of MaxTokenAge, and 2 min 30 s, which is half of what Stytch's
+	// JWTs live; 1 min is a good value.
 	// Default: off. RefreshAheadBearer does it also for JWTs in headers, where
 	// nothing can be written back and only this process remembers the answer.
 	RefreshAhead       time.Duration

@@ -121,8 +121,8 @@ func (a *Authenticator) decideSuspect(ctx context.Context, c credentials, signed
 }
 
 // strange reports whether the token beside a JWT was never seen, and the session
-// of the JWT is suspect or was a moment ago: whoever has an old JWT can put as many beside it as they
-// like, so they draw on the budget.
+// of the JWT is suspect or was a moment ago: whoever has an old JWT can put as
+// many beside it as they like, so they draw on the budget.
 func (a *Authenticator) strange(c credentials, signed *sessionctx.Session) bool {
 	return c.token != "" && a.revocations.doubted(signed.ID()) && a.stytch.kept(c.sent()) == nil
 }

@@ -86,9 +86,8 @@ func (q *inquiries) revoke(ctx context.Context, c stytchapi.Credential) error {
 		q.mu.Unlock()
 		close(e.done)
 	}()
-	began := time.Now()
 	e.err = q.api.Revoke(ctx, c)
-	q.tell("revoke", began, e.err)
+	q.tell("revoke", e.began, e.err)
 	return e.err
 }
 

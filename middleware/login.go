@@ -284,9 +284,7 @@ func (a *Authenticator) revoke(ctx context.Context, c credentials) error {
 // end ends one session here, and at Stytch now or later.
 func (a *Authenticator) end(ctx context.Context, l logout) (failed error) {
 	if l.b2b {
-		l.refuse(failedRevocationTTL)
-		a.log.b2b()
-		return denyB2B
+		return a.untold(l)
 	}
 	failed = denyPanicked // unless it comes to its end
 	defer func() {
@@ -312,15 +310,20 @@ func (a *Authenticator) end(ctx context.Context, l logout) (failed error) {
 	switch {
 	case err == nil:
 		return nil
-	case errors.As(err, &e) && e.Type == otherKind:
-		l.refuse(failedRevocationTTL)
-		a.log.b2b()
-		return denyB2B
+	case errors.As(err, &e) && e.Type == stytchapi.OtherKind:
+		return a.untold(l)
 	}
 	if _, d := a.stytch.failed(err); d != nil {
 		return d
 	}
 	return nil // it is gone already
+}
+
+// untold ends a session of a B2B project here; Stytch cannot be told of it yet.
+func (a *Authenticator) untold(l logout) error {
+	l.refuse(failedRevocationTTL)
+	a.log.b2b()
+	return denyB2B
 }
 
 // Clear clears the session cookies in every form in which they can exist. It

@@ -93,12 +93,16 @@ func classify(status int, errorType string) Class {
 	return Setup
 }
 
+// OtherKind is the error type with which an endpoint for consumers refuses a
+// session of a B2B project.
+const OtherKind = "incompatible_session_type"
+
 // definitive reports whether an error_type is about the session itself. Beyond
 // this list nobody is logged out.
 func definitive(errorType string) bool {
 	switch errorType {
 	case "session_not_found", "invalid_session_token", "invalid_session_id", "unable_to_parse_session_jwt",
-		"jwt_invalid_audience", "jwt_invalid_claims", "jwt_invalid_issuer", "incompatible_session_type",
+		"jwt_invalid_audience", "jwt_invalid_claims", "jwt_invalid_issuer", OtherKind,
 		"user_unauthenticated":
 		return true
 	}

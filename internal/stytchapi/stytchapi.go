@@ -120,7 +120,7 @@ func (c *Client) Authenticate(ctx context.Context, cred Credential, duration tim
 func (c *Client) Revoke(ctx context.Context, cred Credential) error {
 	q := request{path: "/v1/sessions/revoke", sent: &c.revokes, read: readRevoked}
 	err := q.encode(cred, 0)
-	if e := c.call(ctx, q, err); e != nil && (e.Class != Gone || e.Type == "incompatible_session_type") {
+	if e := c.call(ctx, q, err); e != nil && (e.Class != Gone || e.Type == OtherKind) {
 		return e
 	}
 	return nil
